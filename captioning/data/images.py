@@ -1,0 +1,269 @@
+"""Any photo a person has, as 8-bit RGB pixels the right way up; or one sentence on what is wrong with it."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+
+from captioning.errors import UserError
+
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
+
+# Only pictures: Pillow also opens documents (EPS, PDF), for some of which it starts other programs.
+FORMATS = ("PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
+MAX_PIXELS = 180_000_000  # 0.7 GB as Pillow holds RGB
+
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # EXIF tag 0x0112 (orientation) -> what turns the picture upright
+
+
+class ImageError(UserError):
+    """A picture that cannot be read. The message is one line: the file, what is wrong with it, the remedy."""
+
+
+def open_image(
+    source: str | os.PathLike[str] | BinaryIO, *, size: int | None = None, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
+    """The picture in a file, as a plain RGB image (H, W) with values 0 to 255. Safe to call from several threads.
+
+    EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled (not clipped) to 8 bits, and
+    of several frames the first is taken.
+
+    Args:
+        source: path, or an open binary file.
+        size: a hint, in pixels, that no side needs more than this: a larger JPEG is decoded at 1/2, 1/4 or 1/8,
+            several times faster, as long as both sides stay at least `size`.
+        max_pixels: limit on the pixels decoded. A baseline JPEG above it is decoded at a fraction that fits;
+            any other picture above it is an error.
+
+    Raises:
+        ImageError: the file is missing, forbidden, empty, a folder, no picture, damaged, cut short or too large.
+    """
+    with _opened(source) as (file, name):
+        picture = _identified(file, name)
+        _fit(picture, name, size, max_pixels)
+        with _decoding(name):
+            picture.load()
+            return to_rgb(picture)
+
+
+def check_image(
+    source: str | os.PathLike[str] | BinaryIO, *, decode: bool = False, max_pixels: int = MAX_PIXELS
+) -> None:
+    """Raises ImageError where a picture cannot be opened.
+
+    Reads the header only (well under a millisecond a photo). `decode=True` also finds a damaged or shortened body;
+    it decodes a JPEG at 1/8 of its size.
+    """
+    with _opened(source) as (file, name):
+        picture = _identified(file, name)
+        _fit(picture, name, 1 if decode else None, max_pixels)
+        if decode:
+            with _decoding(name):
+                picture.load()
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """An image of any Pillow mode as a new plain RGB image: upright, on white, 8 bits a channel, no metadata."""
+    orientation = _orientation(picture)
+    if picture.mode.startswith(("I", "F")):
+        rgb = _grey_to_8_bits(picture).convert("RGB")
+    elif picture.has_transparency_data:
+        rgba = picture.convert("RGBA")
+        rgb = Image.new("RGB", rgba.size, "white")
+        rgb.paste(rgba, mask=rgba.getchannel("A"))
+    else:
+        rgb = picture.convert("RGB")
+    if orientation in UPRIGHT:
+        rgb = rgb.transpose(UPRIGHT[orientation])
+    rgb.info = {}  # an orientation left here would be applied a second time by the next reader
+    return rgb
+
+
+def find_images(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    recursive: bool = False,
+    extensions: Sequence[str] = IMAGE_EXTENSIONS,
+) -> list[Path]:
+    """The files named, with each folder replaced by the pictures in it, sorted by name (deeper folders last).
+
+    A file is kept whatever it is called and whether or not it exists, so that opening it can say what is wrong. In
+    a folder a picture is known by its extension, in upper or lower case; names that begin with a dot are left out.
+    `recursive` also searches the folders within.
+
+    Raises:
+        UserError: a folder holds no picture, or cannot be read.
+    """
+    if isinstance(paths, (str, os.PathLike)):
+        paths = [paths]
+    found: list[Path] = []
+    for path in map(Path, paths):
+        found.extend(_in_folder(path, recursive, tuple(extensions)) if os.path.isdir(path) else [path])
+    return found
+
+
+def _in_folder(folder: Path, recursive: bool, extensions: tuple[str, ...]) -> list[Path]:
+    def refuse(error: OSError) -> None:
+        raise UserError(f"{folder} cannot be read ({error.strerror}). Check its permissions.") from error
+
+    found, deeper = [], False
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        pictures = sorted(name for name in names if name.lower().endswith(extensions) and not name.startswith("."))
+        found += [Path(place, name) for name in pictures]
+        if not recursive:
+            deeper = bool(folders)
+            break
+    if not found:
+        within = " The folders within it were not searched." if deeper else ""
+        raise UserError(f"{folder} holds no picture ({' '.join(extensions)}).{within} Name another folder, or files.")
+    return found
+
+
+@contextmanager
+def _opened(source: str | os.PathLike[str] | BinaryIO) -> Iterator[tuple[BinaryIO, str]]:
+    """(seekable binary file, its name in messages). A file that the caller opened stays open."""
+    if not isinstance(source, (str, os.PathLike)):
+        name = getattr(source, "name", None)
+        name = name if isinstance(name, str) else "the picture"
+        seekable = getattr(source, "seekable", None)
+        yield (source if seekable and seekable() else io.BytesIO(source.read())), _one_line(name)
+        return
+    name = _one_line(os.fspath(source))
+    try:
+        mode = os.stat(source).st_mode
+        if stat.S_ISDIR(mode):
+            raise ImageError(f"{name} is a folder, not a picture. Name the pictures in it.")
+        if not stat.S_ISREG(mode):  # a pipe would block, a device never ends
+            raise ImageError(f"{name} is not a regular file. Save the picture to a file first.")
+        file = open(source, "rb")
+    except FileNotFoundError as error:
+        raise ImageError(f"{name} does not exist. Check the name and the folder.") from error
+    except PermissionError as error:
+        raise ImageError(f"{name} may not be read (permission denied). Change its permissions.") from error
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{name} cannot be opened ({_one_line(str(error))}). Check the name.") from error
+    with file:
+        yield file, name
+
+
+def _identified(file: BinaryIO, name: str) -> Image.Image:
+    """The picture with its header read and its pixels not.
+
+    `Image.open` is passed by: its limit on pixels is one setting for the whole process, and it strikes before a
+    JPEG can be asked for a smaller size.
+    """
+    file.seek(0)
+    prefix = file.read(16)
+    if not prefix:
+        raise ImageError(f"{name} is empty (0 bytes). Copy or download it again.")
+    # Pillow's reader of GIF itself warns on standard error above Pillow's limit. No photo comes as such a GIF.
+    if prefix.startswith(b"GIF8") and len(prefix) >= 10:
+        width, height = struct.unpack("<HH", prefix[6:10])
+        if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:
+            raise ImageError(f"{name} has {width:,} x {height:,} pixels, too many for a GIF. Make it smaller.")
+    with _decoding(name):
+        for factory in _factories(prefix):
+            file.seek(0)
+            try:
+                return factory(file, "")
+            except (SyntaxError, IndexError, TypeError, KeyError, struct.error):
+                continue  # what Pillow raises for "not mine after all"
+    if prefix[4:8] == b"ftyp" and prefix[8:11] in (b"hei", b"hev", b"mif"):
+        raise ImageError(f"{name} is a HEIC photo, which cannot be decoded here. Convert it to JPEG or PNG.")
+    raise ImageError(f"{name} is not a picture, or its header is damaged. Name a JPEG, PNG, WebP, GIF, BMP or TIFF.")
+
+
+def _factories(prefix: bytes) -> Iterator[Callable[[BinaryIO, str], Image.Image]]:
+    """Pillow's readers of the formats that a file may have by its first bytes."""
+    # Pillow's own reader of JPEG also looks for more pictures behind the first, as phones add them, and warns where
+    # their index is malformed. The first is all that is wanted.
+    if prefix.startswith(b"\xff\xd8\xff"):
+        yield JpegImageFile
+    for register in (Image.preinit, Image.init):  # the common formats first: the rest take longer to import
+        register()
+        for factory, accepts in [Image.OPEN[name] for name in FORMATS if name in Image.OPEN]:
+            if accepts is None or accepts(prefix) is True:
+                yield factory
+
+
+def _fit(picture: Image.Image, name: str, size: int | None, max_pixels: int) -> None:
+    """Has a JPEG decoded at a fraction where that is wanted or needed; raises ImageError where it is too large."""
+    width, height = picture.size
+    # A progressive JPEG is held whole in memory, at whatever fraction it is decoded.
+    progressive = "progressive" in picture.info
+    fraction = min(width, height) // size if size else 1
+    if not progressive:
+        fraction = max(fraction, next((r for r in (1, 2, 4, 8) if width * height <= max_pixels * r * r), 8))
+    if fraction > 1:
+        picture.draft(None, (max(width // fraction, 1), max(height // fraction, 1)))
+    if (width * height if progressive else picture.width * picture.height) > max_pixels:
+        raise ImageError(f"{name} has {width:,} x {height:,} pixels, more than {max_pixels:,} in all. Make it smaller.")
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Turns whatever Pillow's decoders raise into ImageError.
+
+    A damaged file reaches them at arbitrary places, so they raise nearly anything: OSError, SyntaxError, ValueError,
+    zlib.error, struct.error, OverflowError, MemoryError.
+    """
+    try:
+        yield
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{name} has too many pixels. Make it smaller.") from error
+    except Exception as error:
+        reason = _one_line(str(error)) or type(error).__name__
+        raise ImageError(f"{name} is damaged or cut short ({reason}). Copy or download it again.") from error
+
+
+def _orientation(picture: Image.Image) -> int:
+    try:
+        return picture.getexif().get(0x0112, 1)
+    except Exception:  # a damaged EXIF block says nothing about the pixels, and raises nearly anything
+        return 1
+
+
+def _grey_to_8_bits(picture: Image.Image) -> Image.Image:
+    """Modes I;16, I and F (H, W) -> mode L.
+
+    Integers within 0 to 65,535 are 16-bit samples: v / 257. Reals within 0 to 1 are fractions and within 0 to 255 are
+    8-bit values. Any other range carries no scale of its own and is stretched from its least to its greatest value.
+    """
+    values = np.asarray(picture)
+    if picture.mode == "F":
+        values = np.nan_to_num(values)
+    low, high = float(values.min()), float(values.max())
+    if picture.mode.startswith("I") and 0 <= low and high <= 65535:
+        scaled = (values.astype(np.uint32) + 128) // 257
+    elif 0 <= low and high <= 255:
+        scaled = np.rint(values * 255 if high <= 1 else values)
+    else:
+        scaled = np.rint((values.astype(np.float64) - low) * (255 / max(high - low, 1e-12)))
+    grey = scaled.astype(np.uint8)
+    transparent = picture.info.get("transparency")
+    if isinstance(transparent, int):  # a PNG may name one grey that stands for "see through"
+        grey[values == transparent] = 255
+    return Image.fromarray(grey)
+
+
+def _one_line(text: str) -> str:
+    """Text that prints as one line, whatever bytes a file name was made of."""
+    return text if text.isprintable() else repr(text)[1:-1]

@@ -1,0 +1,113 @@
+"""What sources of captioned photo files share: where the photos lie, and the checks on what is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL.Image import Image
+
+from captioning.data.checks import Checks, unlisted_files
+from captioning.data.images import ImageError, check_image, open_image
+from captioning.data.source import Example, Source
+from captioning.errors import UserError
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+}
+
+
+def split_name(name: str) -> str | None:
+    """train, val or test, for the ways in which people write them; None for anything else."""
+    return SPLIT_NAMES.get(name.strip().lower())
+
+
+class Photos(Source):
+    """Captioned photos on disk. A subclass reads one layout; nothing is read before examples are asked for.
+
+    Args:
+        root: folder of the photos; an example's `file` is relative to it.
+        on_missing: "error" raises at the first kind of defect (missing photos, unreadable photos, repeated ids, empty
+            captions, photos without captions, unknown splits), "skip" warns and leaves out what is defective,
+            "ignore" does as "error" but never looks whether the photos are there.
+    """
+
+    def __init__(self, root: str | os.PathLike[str], *, on_missing: str = "error") -> None:
+        self.root = Path(root).expanduser()
+        self.on_missing = on_missing
+        self.checks = Checks(on_missing)
+        self._examples: dict[str, list[Example]] = {}
+
+    def read(self, split: str) -> list[Example]:
+        """The examples of one of `splits`, ids unique, captions and photos as yet unchecked."""
+        raise NotImplementedError
+
+    def remedy(self) -> str:
+        """How a person gets photos that are missing: an imperative sentence without its full stop."""
+        return f"Put them under {self.root}"
+
+    def annotations(self, split: str) -> Path:
+        """The file that the captions of a split come from, for messages."""
+        raise NotImplementedError
+
+    def examples(self, split: str) -> list[Example]:
+        """All examples of a split, in the order of its file. `dev`, `valid` and `validation` stand for `val`.
+
+        Raises:
+            UserError: the split is unknown or empty, a file is not what the layout says, or, unless
+                `on_missing="skip"`, captions or photos are missing.
+        """
+        known = split_name(str(split))
+        if known not in self.splits:
+            raise UserError(f"{self.name} has no split {split!r}. Its splits are {', '.join(self.splits)}.")
+        if known not in self._examples:
+            where = self.annotations(known)
+            examples = self.checks.captioned(where, self.read(known), known)
+            examples = self.checks.present(self.root, examples, known, self.remedy())
+            if not examples:
+                raise UserError(f"{where}: split {known} has no captioned photo. Choose another split or file.")
+            self._examples[known] = examples
+        return list(self._examples[known])
+
+    def image(self, example: Example) -> Image:
+        """The photo as RGB. Raises ImageError naming the file."""
+        return open_image(self.root / example.file)
+
+    def readable(self, examples: Sequence[Example], *, decode: bool = False) -> list[Example]:
+        """The examples whose photo can be opened, each header being read, or with `decode` each whole file."""
+
+        def defect(example: Example) -> str | None:
+            path = self.root / example.file
+            try:
+                check_image(path, decode=decode)
+            except ImageError as error:
+                return f"{example.file}, which {str(error).removeprefix(f'{path} ').rstrip('.')}"
+            return None
+
+        with ThreadPoolExecutor() as pool:
+            defects = list(pool.map(defect, examples))
+        found = list(filter(None, defects))
+        self.checks.report(self.root, found, len(examples), "captioned photos", "unreadable", "Replace or remove them")
+        return [example for example, found in zip(examples, defects, strict=True) if not found]
+
+
+def photo_folder(root: Path, candidates: Sequence[str], names: Iterable[str]) -> str:
+    """The one of the folders under `root` that holds most of the photos named; of equals, the first that exists."""
+    names = list(names)
+    best, fewest = candidates[0], len(names) + 1
+    for folder in candidates:
+        if (root / folder).is_dir():
+            missing = len(unlisted_files(root / folder, names))
+            if missing < fewest:
+                best, fewest = folder, missing
+            if not missing:
+                break
+    return best

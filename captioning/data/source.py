@@ -1,0 +1,51 @@
+"""What every set of captioned pictures looks like to the rest of the framework."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One picture and what people said of it. Holds no pixels: they are read when they are needed.
+
+    `file` is where the picture lies, from the root of its source. `boxes` are (x1, y1, x2, y2) in [0, 1] with one
+    name each in `labels`, where the source knows them.
+    """
+
+    id: int | str
+    file: str
+    captions: tuple[str, ...]
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    labels: tuple[str, ...] = ()
+
+
+class Source:
+    """A benchmark, a user's table or a generated world: examples by split, and their pixels.
+
+    A subclass implements `examples` and `image`. Ids are unique within a source.
+    """
+
+    name: str
+    splits: tuple[str, ...] = ("train", "val", "test")
+
+    def examples(self, split: str) -> list[Example]:
+        """All examples of a split, in a fixed order. Raises UserError for an unknown or empty split."""
+        raise NotImplementedError
+
+    def image(self, example: Example) -> Image:
+        """The picture as RGB. Raises UserError naming the file where it cannot be read."""
+        raise NotImplementedError
+
+    def readable(self, examples: Sequence[Example], *, decode: bool = False) -> list[Example]:
+        """The examples whose picture can be read: all of them, where pictures do not come from files.
+
+        A source of photos opens each header, or with `decode` each whole file, and deals with the unreadable as it is
+        told to: raises UserError, or leaves them out and says so.
+        """
+        return list(examples)
