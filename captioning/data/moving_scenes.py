@@ -1,0 +1,212 @@
+"""The generated world in motion: short clips of one or two acting shapes among still ones, five captions each.
+
+What happens cannot be read from one frame, nor from any bag of frames: every motion but spinning has an opposite,
+and a clip run backwards shows the same frames while its captions tell the opposite. Only their order tells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from PIL import Image
+
+from captioning.data.dice import Dice
+from captioning.data.motion_captions import describe_motion
+from captioning.data.scene_captions import Statement
+from captioning.data.scene_rendering import Thing, render_frames
+from captioning.data.scenes import (
+    CELLS,
+    EDITION,
+    IDS_PER_SPLIT,
+    SPLITS,
+    check_counts,
+    check_size,
+    pick_kinds,
+    scene_ids,
+    split_of,
+)
+from captioning.data.source import Example, Source
+from captioning.errors import UserError
+
+MOTIONS = ("right", "left", "falls", "rises", "grows", "shrinks", "appears", "disappears", "spins")
+BACKWARDS = ("left", "rises", "shrinks", "disappears")  # each undoes the motion before it in MOTIONS
+WIDTHS = {"small": 0.2, "large": 0.28}  # narrower than in still scenes: a corner of a spinning square stays in its cell
+LEAST_GROWTH = 0.45  # how wide a growing thing is at first, as a share of its width at last
+SPIN = 5 / 12  # of a turn; no symmetry of a square, triangle or star brings it back to where it began
+
+Cell = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A thing that does something between `begin` and `end`, shares of the clip's length.
+
+    A thing that travels does so along `track`, the cells (column, row) it crosses from the left or from the top;
+    any other thing stays in the one cell of its track. `dx`, `dy` shift it inside its cells.
+    """
+
+    colour: str
+    shape: str
+    size: str
+    motion: str | None
+    track: tuple[Cell, ...]
+    begin: Fraction = Fraction(0)
+    end: Fraction = Fraction(1)
+    dx: float = 0.0
+    dy: float = 0.0
+
+    def at(self, moment: Fraction) -> Thing | None:
+        """The thing at a moment in [0, 1] of the clip; None while it is not there."""
+        done = min(max((moment - self.begin) / (self.end - self.begin), Fraction(0)), Fraction(1))
+        level = float(1 - done if self.motion in BACKWARDS else done)
+        if self.motion in ("appears", "disappears") and level < 0.5:
+            return None
+        (x1, y1), (x2, y2) = self.track[0], self.track[-1]
+        width = WIDTHS[self.size]
+        if self.motion in ("grows", "shrinks"):
+            width *= LEAST_GROWTH + (1 - LEAST_GROWTH) * level
+        return Thing(
+            self.colour,
+            self.shape,
+            width,
+            (x1 + (x2 - x1) * level + 0.5) / CELLS + self.dx,
+            (y1 + (y2 - y1) * level + 0.5) / CELLS + self.dy,
+            turn=SPIN * level if self.motion == "spins" else 0.0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MovingScene:
+    """The actors in the order in which they act (two may act together), and the things that stay still."""
+
+    actors: tuple[Actor, ...]
+    still: tuple[Actor, ...]
+    statements: tuple[Statement, ...] = ()
+
+    @property
+    def together(self) -> bool:
+        """Whether two things act at the same time."""
+        return len(self.actors) == 2 and self.actors[0].begin == self.actors[1].begin
+
+    def things(self, moment: Fraction) -> list[Thing]:
+        """What there is to see at a moment in [0, 1] of the clip."""
+        present = (actor.at(moment) for actor in self.still + self.actors)
+        return [thing for thing in present if thing is not None]
+
+
+class MovingScenes(Source):
+    """Clips of `frames` frames at `fps` frames a second, `size` pixels wide, with at most `still` things at rest.
+
+    Splits, ids and seeds are as in `Scenes`. An example's boxes are those of the middle frame, which is its image.
+    """
+
+    splits = SPLITS
+
+    def __init__(
+        self,
+        *,
+        train: int = 2000,
+        val: int = 200,
+        test: int = 200,
+        unseen: int = 200,
+        seed: int = 0,
+        size: int = 96,
+        frames: int = 8,
+        fps: float = 4.0,
+        still: int = 2,
+    ):
+        if frames < 4 or fps <= 0:
+            raise UserError(f"data.frames={frames}, data.fps={fps}: give at least 4 frames and a positive rate.")
+        if not 0 <= still <= 2:
+            raise UserError(f"data.still={still}: from 0 to 2 things can stay still beside those that move.")
+        self.counts = check_counts(train=train, val=val, test=test, unseen=unseen)
+        self.seed, self.size, self.frames, self.fps, self.still = seed, check_size(size), frames, fps, still
+        self.name = f"moving_scenes{EDITION}-seed{seed}-size{size}-frames{frames}-still{still}"
+
+    def examples(self, split: str) -> list[Example]:
+        return [self._example(number, split) for number in scene_ids(self.counts, split)]
+
+    def clip(self, example: Example) -> tuple[np.ndarray, np.ndarray]:
+        """The frames (F, size, size, 3) uint8 and their times (F,) float32 in seconds from the first."""
+        frames = self.draw(self.scene(example.id), self._key(example))
+        return frames, np.arange(self.frames, dtype=np.float32) / np.float32(self.fps)
+
+    def image(self, example: Example) -> Image.Image:
+        """The middle frame, (size, size) RGB."""
+        things = self.scene(example.id).things(self._moment(self.frames // 2))
+        return Image.fromarray(render_frames([things], self.size, self._key(example))[0])
+
+    def draw(self, scene: MovingScene, key: str) -> np.ndarray:
+        """Any scene on the ground that `key` stands for. -> (F, size, size, 3) uint8."""
+        moments = [self._moment(frame) for frame in range(self.frames)]
+        return render_frames([scene.things(moment) for moment in moments], self.size, key)
+
+    def scene(self, number: int) -> MovingScene:
+        """The scene with this id: who does what, when, and what each of its five captions states."""
+        dice = Dice("moving_scenes", self.seed, number)
+        scene = set_in_motion(dice, self.still, held_out=split_of(number) == "unseen")
+        return MovingScene(scene.actors, scene.still, describe_motion(scene, dice))
+
+    def _key(self, example: Example) -> str:
+        return f"moving/{self.seed}/{example.id}"
+
+    def _moment(self, frame: int) -> Fraction:
+        return Fraction(frame, self.frames - 1)
+
+    def _example(self, number: int, split: str) -> Example:
+        scene = self.scene(number)
+        things = scene.things(self._moment(self.frames // 2))
+        return Example(
+            id=number,
+            file=f"{split}/{number % IDS_PER_SPLIT:06d}.mp4",
+            captions=tuple(statement.text for statement in scene.statements),
+            boxes=tuple(thing.box for thing in things),
+            labels=tuple(f"{thing.colour} {thing.shape}" for thing in things),
+        )
+
+
+def set_in_motion(dice: Dice, still: int, *, held_out: bool) -> MovingScene:
+    """A moving scene without captions."""
+    acts = _acts(dice)
+    motions = [dice.pick(MOTIONS) for _ in acts] + [None] * dice.pick(range(still + 1))
+    kinds = pick_kinds(dice, len(motions), held_out=held_out)
+    while any(motion == "spins" and shape == "circle" for motion, (_, shape) in zip(motions, kinds, strict=True)):
+        kinds = pick_kinds(dice, len(motions), held_out=held_out)
+    cast = []
+    for (colour, shape), motion, track in zip(kinds, motions, _tracks(dice, motions), strict=True):
+        begin, end = acts[len(cast)] if motion else (Fraction(0), Fraction(1))
+        size = dice.pick(tuple(WIDTHS))
+        slack = (1 / CELLS - WIDTHS[size] * 1.16) / 2
+        dx, dy = dice.between(-slack, slack), dice.between(-slack, slack)
+        cast.append(Actor(colour, shape, size, motion, track, begin, end, dx, dy))
+    return MovingScene(tuple(cast[: len(acts)]), tuple(cast[len(acts) :]))
+
+
+def _acts(dice: Dice) -> list[tuple[Fraction, Fraction]]:
+    """When each actor begins and ends: one alone, one after the other, or both together."""
+    half = Fraction(1, 2)
+    whole = (Fraction(0), Fraction(1))
+    return dice.pick(([whole], [(Fraction(0), half), (half, Fraction(1))], [whole, whole]))
+
+
+def _tracks(dice: Dice, motions: list[str | None]) -> list[tuple[Cell, ...]]:
+    """Cells for everyone, of which no two share any, so that nothing ever hides another."""
+    while True:
+        tracks = [_track(dice, motion) for motion in motions]
+        cells = [cell for track in tracks for cell in track]
+        if len(set(cells)) == len(cells):
+            return tracks
+
+
+def _track(dice: Dice, motion: str | None) -> tuple[Cell, ...]:
+    """The cells a motion crosses, from the left or from the top: two or three for a travelling thing, else one."""
+    across = dice.pick(range(CELLS))
+    if motion not in ("left", "right", "falls", "rises"):
+        return ((across, dice.pick(range(CELLS))),)
+    first, last = dice.pick(((0, 1), (1, 2), (0, 2)))
+    places = range(first, last + 1)
+    if motion in ("left", "right"):
+        return tuple((column, across) for column in places)
+    return tuple((across, row) for row in places)
