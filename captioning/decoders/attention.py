@@ -1,0 +1,27 @@
+"""Additive attention, shared by the recurrent decoders."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from captioning.decoders.base import masked_softmax
+
+
+class AdditiveAttention(nn.Module):
+    """score(h, v) = w . tanh(W_h h + W_v v), as in Bahdanau et al. 2015 (arXiv:1409.0473).
+
+    The keys W_v v do not depend on words, so they are computed once per image, by `keys`.
+    """
+
+    def __init__(self, token_width: int, query_width: int, width: int):
+        super().__init__()
+        self.keys = nn.Linear(token_width, width)
+        self.query = nn.Linear(query_width, width, bias=False)
+        self.score = nn.Linear(width, 1, bias=False)  # a shift of all scores would cancel in the softmax
+
+    def forward(self, query: Tensor, keys: Tensor, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """query (B, R, Q), keys (B, N, A), tokens (B, N, D), mask (B, N) -> seen (B, R, D), weights (B, R, N)."""
+        energy = torch.tanh(keys[:, None] + self.query(query)[:, :, None])  # (B, R, N, A)
+        weights = masked_softmax(self.score(energy).squeeze(-1), mask[:, None])  # (B, R, N)
+        return weights @ tokens, weights

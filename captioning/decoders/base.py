@@ -1,0 +1,134 @@
+"""The seam between what was seen and what is said: every decoder is a `Decoder`, every search drives one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from captioning.memory import VisualMemory
+
+
+def map_tensors(function, value: Any) -> Any:
+    """Applies `function` to a tensor or to every tensor in a list or tuple of them; leaves anything else alone."""
+    if isinstance(value, Tensor):
+        return function(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)(map_tensors(function, item) for item in value)
+    return value
+
+
+def select_rows(tensor: Tensor, index: Tensor) -> Tensor:
+    """tensor (B, R, ...), index (B, S) of rows inside each image -> (B, S, ...)."""
+    images = torch.arange(len(index), device=index.device)[:, None]
+    return tensor[images, index]
+
+
+def first_tensor(value: Any) -> Tensor | None:
+    """The first tensor in a context or in a list or tuple, at any depth; None where there is none."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, Context):
+        value = [getattr(value, f.name) for f in fields(value)]
+    parts = map(first_tensor, value) if isinstance(value, (list, tuple)) else ()
+    return next((part for part in parts if part is not None), None)
+
+
+class Context:
+    """Base of what a decoder prepares once per image. A dataclass whose tensors all begin with B."""
+
+    def __len__(self) -> int:
+        """Images in the batch, B."""
+        return len(first_tensor(self))
+
+    @property
+    def device(self) -> torch.device:
+        return first_tensor(self).device
+
+    def keep(self, images: Tensor) -> Context:
+        """Only these images, in this order. images (B',) of indices."""
+        return replace(self, **{f.name: map_tensors(lambda t: t[images], getattr(self, f.name)) for f in fields(self)})
+
+
+class State:
+    """Base of what a decoder carries from word to word. A dataclass whose tensors all begin with (B, R)."""
+
+    def select(self, index: Tensor) -> State:
+        """Rows re-ordered, dropped or repeated inside each image. index (B, S) in [0, R)."""
+        return replace(
+            self, **{f.name: map_tensors(lambda t: select_rows(t, index), getattr(self, f.name)) for f in fields(self)}
+        )
+
+    def keep(self, images: Tensor) -> State:
+        """Only these images, in this order. images (B',) of indices."""
+        return replace(self, **{f.name: map_tensors(lambda t: t[images], getattr(self, f.name)) for f in fields(self)})
+
+
+@dataclass
+class LSTMState(State):
+    """One LSTM layer."""
+
+    hidden: Tensor  # (B, R, W)
+    cell: Tensor  # (B, R, W)
+
+
+class StepOutput(NamedTuple):
+    """One word further."""
+
+    logits: Tensor  # (B, R, V)
+    state: State
+    attention: Tensor | None  # (B, R, N), rows sum to one; None for a decoder that attends to nothing
+
+
+class Taught(NamedTuple):
+    """Whole captions under teacher forcing, before the words are named."""
+
+    features: Tensor  # (B, R, T, W), which `say` turns into logits
+    attention: Tensor | None  # (B, R, T, N)
+
+
+class Decoder(nn.Module):
+    """Turns a visual memory into words, one step at a time.
+
+    A subclass implements `prepare`, `teach`, `say`, `start` and `step`, and takes `visual_width` (D) and
+    `vocabulary_size` (V) as its first two keyword arguments. Word ids follow `captioning.vocabulary`.
+    The law: `forward` and repeated `step` give the same logits, for any rows, padding and batch.
+    """
+
+    def prepare(self, memory: VisualMemory) -> Context:
+        """Once per image: projections, cached keys. -> a Context without a row axis."""
+        raise NotImplementedError
+
+    def teach(self, context: Context, words: Tensor) -> Taught:
+        """words (B, R, T), beginning with BOS -> what is known of the word after each, and attention.
+
+        Apart from `say`, so that training pays for the output layer only where there is a word to learn.
+        """
+        raise NotImplementedError
+
+    def say(self, features: Tensor) -> Tensor:
+        """The output layer: features (..., W) -> logits (..., V)."""
+        raise NotImplementedError
+
+    def start(self, context: Context, rows: int) -> State:
+        """The state before the first word, for `rows` rows an image."""
+        raise NotImplementedError
+
+    def step(self, context: Context, state: State, words: Tensor) -> StepOutput:
+        """One word further: words (B, R) -> logits (B, R, V), the next state, attention (B, R, N).
+
+        Uses `state` up: a caller that needs it twice takes a copy by `select` first. The logits are the caller's
+        to write into.
+        """
+        raise NotImplementedError
+
+    def forward(self, context: Context, words: Tensor) -> Tensor:
+        """Teacher forcing: words (B, R, T) -> logits (B, R, T, V)."""
+        return self.say(self.teach(context, words).features)
+
+
+def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """scores (..., N), mask broadcastable and True where real -> weights that sum to one over real places."""
+    return scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(-1)

@@ -1,0 +1,34 @@
+"""The LSTM (Hochreiter and Schmidhuber 1997) for decoders that add up what enters its gates by themselves."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def lstm_cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums of all inputs (..., 4W) in the order input, forget, candidate, output; cell (..., W) -> hidden, cell."""
+    enter, forget, candidate, leave = gates.chunk(4, -1)
+    cell = torch.sigmoid(forget) * cell + torch.sigmoid(enter) * torch.tanh(candidate)
+    return torch.sigmoid(leave) * torch.tanh(cell), cell
+
+
+def initialise_gates(*parts: nn.Linear) -> None:
+    """Uniform within 1 / sqrt(W), as LSTMs usually begin, and a bias of one in all for the forget gate.
+
+    A cell that at first remembers lets gradients reach early words (Jozefowicz et al. 2015). `parts` feed one LSTM.
+    """
+    width = parts[0].out_features // 4
+    biases = [part.bias for part in parts if part.bias is not None]
+    for parameter in (*biases, *(part.weight for part in parts)):
+        nn.init.uniform_(parameter, -(width**-0.5), width**-0.5)
+    for bias in biases:
+        nn.init.constant_(bias.view(4, -1)[1], 1 / len(biases))
+
+
+def start_cell(like: Tensor, rows: int, width: int) -> Tensor:
+    """Zeros (B, R, W) on the device of `like` (B, ...), in single precision at least.
+
+    Cells add up over a caption, which the sixteen bits of mixed precision are too coarse for.
+    """
+    return like.new_zeros(len(like), rows, width, dtype=torch.promote_types(like.dtype, torch.float32))

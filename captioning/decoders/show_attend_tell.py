@@ -1,0 +1,101 @@
+"""Show, Attend and Tell with soft attention (Xu et al. 2015, arXiv:1502.03044)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from captioning.decoders.attention import AdditiveAttention
+from captioning.decoders.base import Context, Decoder, LSTMState, StepOutput, Taught
+from captioning.decoders.linear import Linear
+from captioning.decoders.lstm import initialise_gates, lstm_cell
+from captioning.memory import VisualMemory
+from captioning.vocabulary import PAD
+
+
+@dataclass
+class Attended(Context):
+    """Tokens, their attention keys, and where the LSTM starts."""
+
+    tokens: Tensor  # (B, N, D'), D' is `visual`
+    keys: Tensor  # (B, N, A)
+    mask: Tensor  # (B, N)
+    hidden: Tensor  # (B, W)
+    cell: Tensor  # (B, W)
+
+
+class ShowAttendTell(Decoder):
+    """Looks again before every word: additive attention, a gate on what is seen, and a deep output layer.
+
+    The doubly stochastic penalty of the paper belongs to the objective (`attention_penalty`).
+    """
+
+    def __init__(
+        self,
+        *,
+        visual_width: int,
+        vocabulary_size: int,
+        visual: int = 512,
+        embedding: int = 512,
+        width: int = 512,
+        attention: int = 512,
+        dropout: float = 0.5,
+    ):
+        """`visual` is the width that tokens are brought to first: a modern backbone's are wider than the LSTM."""
+        super().__init__()
+        self.project = nn.Sequential(nn.Linear(visual_width, visual), nn.ReLU(), nn.Dropout(dropout))
+        self.embed = nn.Embedding(vocabulary_size, embedding, padding_idx=PAD)
+        self.first_hidden = nn.Linear(visual, width)
+        self.first_cell = nn.Linear(visual, width)
+        self.attend = AdditiveAttention(visual, width, attention)
+        self.gate = Linear(width, visual)
+        self.word_gates = Linear(embedding, 4 * width)
+        self.other_gates = Linear(visual + width, 4 * width, bias=False)
+        self.deep = Linear(visual + width, embedding)
+        self.predict = Linear(embedding, vocabulary_size)
+        self.dropout = nn.Dropout(dropout)
+        initialise_gates(self.word_gates, self.other_gates)
+
+    def prepare(self, memory: VisualMemory) -> Attended:
+        tokens, real = self.project(memory.tokens), memory.mask[..., None]  # (B, N, D')
+        mean = (tokens * real).sum(1) / real.sum(1)  # (B, D')
+        return Attended(
+            tokens=tokens,
+            keys=self.attend.keys(tokens),
+            mask=memory.mask,
+            hidden=torch.tanh(self.first_hidden(mean)),
+            cell=torch.tanh(self.first_cell(mean)),
+        )
+
+    def start(self, context: Attended, rows: int) -> LSTMState:
+        return LSTMState(*(part[:, None].expand(-1, rows, -1) for part in (context.hidden, context.cell)))
+
+    def look(self, context: Attended, state: LSTMState, given: Tensor) -> tuple[LSTMState, Tensor, Tensor]:
+        """given (B, R, 4W), what words add to the gates -> next state, what was seen (B, R, D'), attention (B, R, N)."""
+        seen, attention = self.attend(state.hidden, context.keys, context.tokens, context.mask)
+        seen = torch.sigmoid(self.gate(state.hidden)) * seen  # (B, R, D')
+        gates = given + self.other_gates(torch.cat([seen, state.hidden], -1))  # (B, R, 4W)
+        return LSTMState(*lstm_cell(gates, state.cell)), seen, attention
+
+    def know(self, embedded: Tensor, hidden: Tensor, seen: Tensor) -> Tensor:
+        """The deep output layer of the paper: (..., E), (..., W), (..., D') -> (..., E)."""
+        return torch.tanh(embedded + self.deep(torch.cat([seen, self.dropout(hidden)], -1)))
+
+    def say(self, features: Tensor) -> Tensor:
+        return self.predict(self.dropout(features))
+
+    def step(self, context: Attended, state: LSTMState, words: Tensor) -> StepOutput:
+        embedded = self.dropout(self.embed(words))
+        state, seen, attention = self.look(context, state, self.word_gates(embedded))
+        return StepOutput(self.say(self.know(embedded, state.hidden, seen)), state, attention)
+
+    def teach(self, context: Attended, words: Tensor) -> Taught:
+        embedded = self.dropout(self.embed(words))  # (B, R, T, E)
+        state, trace = self.start(context, words.shape[1]), []
+        for given in self.word_gates(embedded).unbind(2):
+            state, seen, attention = self.look(context, state, given)
+            trace.append((state.hidden, seen, attention))
+        hidden, seen, attention = (torch.stack(part, 2) for part in zip(*trace, strict=True))  # (B, R, T, .)
+        return Taught(self.know(embedded, hidden, seen), attention)

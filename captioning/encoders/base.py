@@ -1,0 +1,71 @@
+"""The seam between pixels and what was seen: every encoder is an `Encoder`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from captioning.memory import VisualMemory
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class Encoder(nn.Module):
+    """Pixels in, a `VisualMemory` out.
+
+    A subclass sets `width` (D of its tokens) and `size` (pixels it wants to see, a hint for fast decoding of
+    photos), and implements `read` and `forward`. Frozen unless `finetune`: a frozen encoder stays in eval
+    mode and is run once per picture, through a feature store. Where a constructor takes `weights`, the word "none"
+    has to mean random ones: a finished model brings its own.
+    """
+
+    width: int
+    size: int
+
+    def __init__(self, *, finetune: bool = False):
+        super().__init__()
+        self.finetune = finetune
+
+    def read(self, image: Image) -> Tensor:
+        """One RGB picture -> what `forward` stacks into a batch; runs in the loader's workers, so no weights."""
+        raise NotImplementedError
+
+    def collate(self, pictures: Sequence[Tensor]) -> Any:
+        """Several results of `read` -> the argument of `forward`."""
+        return torch.stack(list(pictures))
+
+    def forward(self, pictures: Any) -> VisualMemory:
+        """A batch of what `read` returned -> the memory of each."""
+        raise NotImplementedError
+
+    def freeze(self) -> None:
+        """Called by a subclass once its layers exist."""
+        self.requires_grad_(self.finetune)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Encoder:
+        """Batch norm keeps the statistics of its pre-training, so an encoder never leaves eval mode unless trained."""
+        super().train(mode and self.finetune)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and not self.learns_statistics():
+                module.eval()
+        return self
+
+    def learns_statistics(self) -> bool:
+        """True for an encoder without pre-training, whose batch norm has no statistics worth keeping."""
+        return False
+
+    def digest(self, config: dict) -> str:
+        """A fingerprint of configuration and weights: two encoders with the same one return the same memory."""
+        seen = {key: value for key, value in config.items() if key not in ("finetune", "weights")}
+        fingerprint = hashlib.sha256(json.dumps(seen, sort_keys=True, default=str).encode())
+        for name, tensor in self.state_dict().items():
+            fingerprint.update(name.encode())
+            fingerprint.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return fingerprint.hexdigest()

@@ -1,0 +1,55 @@
+"""What an encoder hands to a decoder, whatever it looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class VisualMemory:
+    """Visual tokens of a batch of images or clips. Nothing in here has an axis for captions: R rows share it."""
+
+    tokens: Tensor  # (B, N, D) grid cells, regions, or frames
+    mask: Tensor  # (B, N)    True where a token is real
+    pooled: Tensor  # (B, D)    one vector for the whole image or clip
+    boxes: Tensor | None = None  # (B, N, 4) x1 y1 x2 y2 in [0, 1]; regions only
+    times: Tensor | None = None  # (B, N)    seconds; video only
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def to(self, *args, **kwargs) -> VisualMemory:
+        """Every tensor moved as `Tensor.to` moves it; the mask stays boolean."""
+        present = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+        moved = {name: tensor.to(*args, **kwargs) for name, tensor in present.items()}
+        return replace(self, **{**moved, "mask": moved["mask"].bool()})
+
+    def float(self) -> VisualMemory:
+        """Single precision: what a decoder computes in, whatever a store kept."""
+        return self.to(torch.float32)
+
+    @staticmethod
+    def stack(memories: list[VisualMemory]) -> VisualMemory:
+        """Memories of any N as one batch, padded at the end with masked zeros. Optional parts need all to have them."""
+        longest = max(memory.tokens.shape[1] for memory in memories)
+
+        def padded(name: str) -> Tensor | None:
+            parts = [getattr(memory, name) for memory in memories]
+            if any(part is None for part in parts):
+                return None
+            if name == "pooled":
+                return torch.cat(parts)
+            return torch.cat([_pad(part, longest) for part in parts])
+
+        return VisualMemory(**{f.name: padded(f.name) for f in fields(VisualMemory)})
+
+
+def _pad(tensor: Tensor, length: int) -> Tensor:
+    if tensor.shape[1] == length:
+        return tensor
+    grown = tensor.new_zeros(tensor.shape[0], length, *tensor.shape[2:])
+    grown[:, : tensor.shape[1]] = tensor
+    return grown
