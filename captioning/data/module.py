@@ -1,0 +1,149 @@
+"""Batches for training and validation: pictures or stored memories, with the captions of each as rows."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from captioning.data.features import FeatureStore
+from captioning.data.source import Example, Source
+from captioning.encoders.base import Encoder
+from captioning.memory import VisualMemory
+from captioning.vocabulary import BOS, PAD, Vocabulary
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B pictures with R captions each."""
+
+    ids: list[int | str]  # B
+    seen: VisualMemory | Tensor  # a memory from a store, or what the encoder reads
+    words: Tensor | None  # (B, R, T+1) from BOS to EOS, then PAD; None where nobody asks for captions
+
+    def to(self, *args, **kwargs) -> Batch:
+        """Tensors moved as `Tensor.to` moves them."""
+        words = None if self.words is None else self.words.to(*args, **kwargs)
+        return replace(self, seen=self.seen.to(*args, **kwargs), words=words)
+
+
+class EpochSampler(Sampler):
+    """(epoch, index) pairs in an order that depends on seed and epoch alone, dealt out to several processes.
+
+    In training the list is filled up so that every process gets as many; otherwise nobody sees one twice.
+    """
+
+    def __init__(self, length: int, *, shuffle: bool, seed: int = 0, rank: int = 0, processes: int = 1):
+        self.length, self.shuffle, self.seed = length, shuffle, seed
+        self.rank, self.processes, self.epoch = rank, processes, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        even = -(-self.length // self.processes)
+        return even if self.shuffle else len(range(self.rank, self.length, self.processes))
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = list(range(self.length))
+        if self.shuffle:
+            random.Random(f"{self.seed} {self.epoch}").shuffle(order)
+            order += order[: -self.length % self.processes]
+        return iter([(self.epoch, i) for i in order[self.rank :: self.processes]])
+
+
+class Examples(torch.utils.data.Dataset):
+    """Examples by (epoch, index); `collate` makes a batch of them, in a worker process where there are any."""
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        source: Source,
+        encoder: Encoder,
+        store: FeatureStore | None,
+        vocabulary: Vocabulary | None,
+        *,
+        captions_per_image: int = 5,
+        seed: int = 0,
+    ):
+        self.examples, self.source, self.store, self.vocabulary = examples, source, store, vocabulary
+        self.read, self.stack = encoder.read, encoder.collate
+        self.captions_per_image, self.seed = captions_per_image, seed
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, at: tuple[int, int]) -> tuple[int, Example]:
+        epoch, i = at
+        return epoch, self.examples[i]
+
+    def collate(self, items: list[tuple[int, Example]]) -> Batch:
+        examples = [example for _, example in items]
+        ids = [example.id for example in examples]
+        if self.store is not None:
+            seen: VisualMemory | Tensor = self.store.read(ids)
+        else:
+            seen = self.stack([self.read(self.source.image(example)) for example in examples])
+        if self.vocabulary is None:
+            return Batch(ids, seen, None)
+        return Batch(ids, seen, pad_words([self.captions(epoch, example) for epoch, example in items]))
+
+    def captions(self, epoch: int, example: Example) -> list[list[int]]:
+        """At most `captions_per_image` captions as ids; which ones, where there are more, changes with the epoch."""
+        chosen = list(example.captions)
+        if len(chosen) > self.captions_per_image:
+            chosen = random.Random(f"{self.seed} {epoch} {example.id}").sample(chosen, self.captions_per_image)
+        return [self.vocabulary.encode(caption) for caption in chosen]
+
+
+def pad_words(captions: list[list[list[int]]]) -> Tensor:
+    """Ids of B images' captions -> (B, R, T+1) with BOS in front and PAD behind; an image with fewer rows is padded."""
+    rows = max(map(len, captions))
+    longest = max(len(caption) for image in captions for caption in image)
+    words = torch.full((len(captions), rows, longest + 1), PAD)
+    words[:, :, 0] = BOS
+    for b, image in enumerate(captions):
+        for r, caption in enumerate(image):
+            words[b, r, 1 : len(caption) + 1] = torch.tensor(caption)
+    return words
+
+
+class CaptionData(pl.LightningDataModule):
+    """Loaders over the training and validation examples of a source."""
+
+    def __init__(
+        self,
+        train: Examples,
+        val: Examples,
+        *,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.train, self.val = train, val
+        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
+
+    def train_dataloader(self) -> DataLoader:
+        return self._loader(self.train, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader(self.val, shuffle=False)
+
+    def _loader(self, examples: Examples, *, shuffle: bool) -> DataLoader:
+        trainer = self.trainer
+        processes, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
+        sampler = EpochSampler(len(examples), shuffle=shuffle, seed=self.seed, rank=rank, processes=processes)
+        return loader(examples, sampler, self.batch_size, self.num_workers)
+
+
+def loader(examples: Examples, sampler: EpochSampler, batch_size: int, num_workers: int) -> DataLoader:
+    """Batches of `examples` in the sampler's order."""
+    return DataLoader(
+        examples, batch_size=batch_size, sampler=sampler, num_workers=num_workers, collate_fn=examples.collate
+    )
