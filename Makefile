@@ -1,0 +1,33 @@
+# The repository's own verbs. Each sets up what it needs in .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test bench fuzz lint clean
+
+# An interrupted installation leaves no stamp, so the next call finishes it.
+$(VENV)/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "captioning needs Python 3.10 to 3.13: make PYTHON=python3.12"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/python -m captioning.tour runs/demo
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/installed
+	$(BIN)/python -m tests.benchmarks $(ONLY)
+
+fuzz: $(VENV)/installed
+	$(BIN)/python -m tests.fuzz $(ONLY)
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check captioning tests
+
+clean:
+	rm -rf $(VENV) build dist

@@ -1,0 +1,281 @@
+"""A model bundle: a folder with config.yaml, weights.safetensors, vocabulary.json and README.md.
+
+It is data, not code: no pickle anywhere, and only classes of this package, or of packages the caller allows, are
+built from its configuration, without Hydra and its plug board.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from captioning.decoders.base import Decoder
+from captioning.encoders.base import Encoder
+from captioning.errors import UserError
+from captioning.vocabulary import Vocabulary
+
+FORMAT = 1
+FILES = ("config.yaml", "weights.safetensors", "vocabulary.json")
+PARTS = ("encoder", "decoder", "generation")
+TRUSTED = ("captioning.encoders", "captioning.decoders", "captioning.generation")
+MAX_WORDS = 1000  # of a caption; a search sets memory aside for the longest
+
+
+@dataclass
+class Bundle:
+    """The parts of a finished model, and the configuration they were built from."""
+
+    encoder: Encoder
+    decoder: Decoder
+    vocabulary: Vocabulary
+    generation: Callable
+    config: dict[str, Any]  # encoder, decoder and generation as `_target_` and keywords
+
+
+def save_bundle(folder: str | Path, bundle: Bundle, *, card: str, half: bool = False) -> Path:
+    """Writes a bundle, replacing one that is there, whole or not at all. `half` keeps weights as float16.
+
+    `card` is the README.md: data, split, metrics, licence and date, for people. Raises UserError where the folder
+    cannot be written, or holds something else than a model.
+    """
+    weights = {
+        f"{part}.{name}": (as_half(tensor) if half else tensor).detach().cpu().contiguous().clone()
+        for part, module in (("encoder", bundle.encoder), ("decoder", bundle.decoder))
+        for name, tensor in module.state_dict().items()
+    }
+    encoder = {key: value for key, value in bundle.config["encoder"].items() if key not in ("weights", "finetune")}
+    config = {"format": FORMAT, **bundle.config, "encoder": encoder}
+    with replaced_folder(Path(folder)) as temporary:
+        save_file(weights, temporary / "weights.safetensors")
+        bundle.vocabulary.save(temporary / "vocabulary.json")
+        (temporary / "config.yaml").write_text(yaml.dump(config, Dumper=_Dumper, sort_keys=False), encoding="utf-8")
+        (temporary / "README.md").write_text(card, encoding="utf-8")
+    return Path(folder)
+
+
+def as_half(tensor: Tensor) -> Tensor:
+    """Real numbers as float16, unless one of them is too large for it."""
+    if not tensor.is_floating_point() or not (tensor.abs() <= torch.finfo(torch.float16).max).all():
+        return tensor
+    return tensor.to(torch.float16)
+
+
+@contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder that takes the place of `folder` when the block ends well, and vanishes when it does not."""
+    folder = folder.resolve()
+    is_model = (folder / "config.yaml").is_file()
+    if folder.exists() and not is_model and not (folder.is_dir() and not os.listdir(folder)):
+        raise UserError(f"{folder} is there and is not a model: choose another place, or remove it")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror}. Choose another place") from None
+    former = temporary.with_name(f"{temporary.name}-former")
+    try:
+        temporary.chmod(0o755)
+        yield temporary
+        if folder.exists():
+            os.replace(folder, former)
+        os.replace(temporary, folder)
+    except BaseException:
+        if former.exists():
+            os.replace(former, folder)
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(former, ignore_errors=True)
+
+
+def load_bundle(folder: str | Path, *, allow: Sequence[str] = ()) -> Bundle:
+    """Reads a bundle. `allow` names further packages whose classes its configuration may use.
+
+    Raises UserError naming the file where the folder is incomplete, damaged, newer than this version, or wants to
+    run something it may not.
+    """
+    folder = Path(folder)
+    absent = [name for name in FILES if not (folder / name).is_file()]
+    if absent:
+        raise UserError(f"{folder} is not a whole model: {', '.join(absent)} missing. Copy it again, or train anew")
+    config = read_config(folder / "config.yaml")
+    vocabulary = Vocabulary.load(folder / "vocabulary.json")
+    if not 1 <= vocabulary.max_words <= MAX_WORDS:
+        raise UserError(f"{folder}/vocabulary.json: max_words is {vocabulary.max_words}, not within 1 to {MAX_WORDS}")
+    weights = folder / "weights.safetensors"
+    shapes = read_shapes(weights)
+    trusted = (*TRUSTED, *allow)
+    try:
+        with limited_to(4 * sum(map(math.prod, shapes.values()))):
+            encoder = build(config["encoder"], trusted, kind=Encoder, weights="none", finetune=False)
+            sizes = {"visual_width": encoder.width, "vocabulary_size": len(vocabulary)}
+            decoder = build(config["decoder"], trusted, kind=Decoder, **sizes)
+        generation = build_generation(config["generation"], trusted)
+    except UserError as error:
+        raise UserError(f"{folder}/config.yaml: {error}") from None
+    except Exception as error:  # values are anything, and so is what a constructor raises for them
+        reason = _one_line(error)
+        raise UserError(f"{folder}/config.yaml describes a model that cannot be built: {reason}") from error
+    fill(weights, shapes, {"encoder": encoder, "decoder": decoder})
+    return Bundle(encoder.eval(), decoder.eval(), vocabulary, generation, config)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The configuration of a bundle as plain data. Raises UserError naming the file."""
+    try:
+        config = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged, copy the folder again: {_one_line(error)}") from None
+    version = config.get("format") if isinstance(config, dict) else None
+    if type(version) is int and version > FORMAT:
+        raise UserError(f"{path} has format {version}, this version reads up to {FORMAT}: pip install -U captioning")
+    if type(version) is not int or version != FORMAT:
+        raise UserError(f"{path} is not the configuration of a model: it does not say `format: {FORMAT}`")
+    absent = [part for part in PARTS if not isinstance(config.get(part), dict)]
+    if absent:
+        raise UserError(f"{path} is not the configuration of a model: it does not describe {' or '.join(absent)}")
+    return config
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without aliases, a few lines of which can stand for gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> yaml.Node:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has an alias (*name)")
+        return super().compose_node(parent, index)
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML without aliases, whatever the configuration shares."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def build(config: Any, trusted: Sequence[str], *, kind: type = object, **given: Any) -> Any:
+    """What untrusted `config` describes by `_target_` and keywords, nested ones too; plain data stays what it is.
+
+    `kind` is the class that the outermost must be of; `given` goes to every part that takes it, whatever `config` says.
+    Raises UserError for anything but a class defined in a trusted package.
+    """
+    if isinstance(config, list):
+        return [build(value, trusted, **given) for value in config]
+    if isinstance(config, str) and "${" in config:
+        raise UserError(f"{config!r}: a model may not refer to anything outside itself")
+    if not isinstance(config, dict):
+        return config
+    plain = {key: value for key, value in config.items() if key not in ("_target_", "_convert_")}
+    keywords = {key: build(value, trusted, **given) for key, value in plain.items()}
+    if "_target_" not in config and kind is object:
+        return keywords
+    meddling = {"_args_", "_partial_", "_recursive_"} & set(keywords)
+    if meddling:
+        raise UserError(f"{meddling.pop()} has no place in a model")
+    found = trusted_part(config.get("_target_"), trusted)
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        raise UserError(f"{config['_target_']} is not a part of a captioner, or not the one that stands there")
+    takes = inspect.signature(found).parameters
+    return found(**keywords | {key: value for key, value in given.items() if key in takes})
+
+
+def build_generation(config: dict[str, Any], trusted: Sequence[str]) -> Callable:
+    """The function that untrusted `config` names, its keywords filled in. Raises UserError unless it is a search."""
+    keywords = {key: build(value, trusted) for key, value in config.items() if key[:1] != "_"}
+    found = trusted_part(config.get("_target_"), trusted)
+    try:
+        if not inspect.isfunction(found):
+            raise TypeError("it is not a function")
+        names = inspect.signature(found).bind("decoder", "context", **{"max_words": 1, **keywords, "details": False})
+        if list(names.arguments)[:2] != ["decoder", "context"]:
+            raise TypeError("it does not take a decoder and a context")
+    except TypeError as error:
+        raise UserError(f"{config['_target_']} is not a way of generating captions: {error}") from None
+    return partial(found, **keywords)
+
+
+def trusted_part(target: Any, trusted: Sequence[str]) -> Any:
+    """The class or function that `target` names, if a trusted package defines it. Raises UserError if not."""
+
+    def inside(name: str) -> bool:
+        return any(name == package or name.startswith(f"{package}.") for package in trusted)
+
+    if not (isinstance(target, str) and inside(target) and all(part.isidentifier() for part in target.split("."))):
+        raise UserError(f"the model wants to build {target!r}. If you trust its package: load(..., allow=[...])")
+    module, _, name = target.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        raise UserError(f"the model needs {target}, which this installation does not have") from None
+    if not inside(str(getattr(found, "__module__", ""))):  # os.system is there by any module's `import os`
+        raise UserError(f"the model wants to build {target}, which is not defined there")
+    return found
+
+
+@contextmanager
+def limited_to(numbers: int) -> Iterator[None]:
+    """Refuses layers that hold more than so many numbers, as soon as one asks for them and before they are filled."""
+    built, thread = 0, threading.get_ident()
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal built
+        if parameter is None or threading.get_ident() != thread:
+            return
+        built += parameter.numel()
+        if built > numbers:
+            raise UserError("it describes a far larger model than weights.safetensors holds: copy the folder again")
+
+    handle = nn.modules.module.register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def read_shapes(path: Path) -> dict[str, list[int]]:
+    """The shape of every tensor in a weights file, none of which is read. Raises UserError naming the file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_slice(name).get_shape() for name in file.keys()}
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} is damaged, copy the folder again: {_one_line(error)}") from None
+
+
+def fill(path: Path, shapes: Mapping[str, list[int]], parts: Mapping[str, nn.Module]) -> None:
+    """Reads the weights of `parts` from the file that has `shapes`. Raises UserError naming the first misfit."""
+    wanted = {
+        f"{part}.{name}": list(tensor.shape)
+        for part, module in parts.items()
+        for name, tensor in module.state_dict().items()
+    }
+    for name in (*wanted, *shapes):
+        if shapes.get(name) != wanted.get(name):
+            there, here = (f"of shape {found[name]}" if name in found else "absent" for found in (shapes, wanted))
+            raise UserError(f"{path} and the files beside it do not fit: {name} is {there}, and should be {here}")
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} is damaged, copy the folder again: {_one_line(error)}") from None
+    for part, module in parts.items():
+        module.load_state_dict({name: weights[f"{part}.{name}"] for name in module.state_dict()})
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

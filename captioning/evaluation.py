@@ -1,0 +1,89 @@
+"""Captioning a split and scoring it: what `captioning evaluate` does."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from captioning.allocator import keep_freed_memory
+from captioning.captioner import Captioner, describe, load
+from captioning.data.extract import progress_bar, stored
+from captioning.data.module import EpochSampler, Examples, loader
+from captioning.data.source import Source
+from captioning.memory import VisualMemory
+from captioning.metrics.report import evaluate
+
+log = logging.getLogger("captioning")
+
+
+def caption_split(
+    captioner: Captioner,
+    source: Source,
+    split: str,
+    *,
+    generation=None,
+    store: str | None = "auto",
+    batch_size: int = 32,
+    num_workers: int = 0,
+) -> tuple[dict[int | str, list[str]], dict[int | str, str]]:
+    """References and hypotheses of every picture of a split, by id."""
+    examples = source.examples(split)
+    encoder, config = captioner.encoder, captioner.bundle.config["encoder"]
+    features, readable = stored(store, source, encoder, config, examples, device=captioner.device)
+    examples = [example for example in examples if example.id in readable]
+    data = Examples(examples, source, encoder, features, None)
+    hypotheses: dict[int | str, str] = {}
+    with progress_bar(f"{source.name} {split}") as report:
+        for batch in loader(data, EpochSampler(len(data), shuffle=False), batch_size, num_workers):
+            seen = batch.seen.to(captioner.device)
+            memory = seen if isinstance(seen, VisualMemory) else encoder(seen)
+            captions = describe(captioner.decoder, memory, captioner.vocabulary, generation or captioner.strategy({}))
+            hypotheses |= {key: best[0].text for key, best in zip(batch.ids, captions, strict=True)}
+            report(len(hypotheses), len(examples))
+    return {example.id: list(example.captions) for example in examples}, hypotheses
+
+
+def run(config: DictConfig, folder: Path) -> int:
+    """`captioning evaluate`: prints the table, writes metrics.json and predictions.json. -> exit status."""
+    keep_freed_memory()
+    captioner = load(config.model, device=config.device, allow=config.allow)
+    source_config = {key: value for key, value in config.data.items() if key != "split"}
+    source = instantiate(source_config)
+    generation = instantiate(config.generation) if config.generation else None
+    references, hypotheses = caption_split(
+        captioner,
+        source,
+        config.data.split,
+        generation=generation,
+        store=config.store,
+        batch_size=config.batch_size,
+        num_workers=config.num_workers,
+    )
+    scores = evaluate(references, hypotheses, metrics=tuple(config.metrics))
+    print(table(scores.corpus, f"{source.name} {config.data.split}, {len(hypotheses):,} pictures"))
+    about = {"model": str(config.model), "data": source.name, "split": config.data.split, "pictures": len(hypotheses)}
+    about["unavailable"] = scores.unavailable
+    write_json(folder / "metrics.json", {**about, "scores": scores.corpus})
+    write_json(folder / "predictions.json", [{"image_id": key, "caption": text} for key, text in hypotheses.items()])
+    log.info(f"wrote {folder / 'metrics.json'} and {folder / 'predictions.json'}")
+    return 0
+
+
+def table(scores: dict[str, float], title: str) -> str:
+    """One line a metric, x100."""
+    width = max(map(len, scores))
+    return "\n".join([title, *(f"  {name:<{width}}  {100 * value:6.2f}" for name, value in scores.items())])
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)

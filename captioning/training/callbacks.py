@@ -1,0 +1,71 @@
+"""What happens around the training loop: seeds, files, curves."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+
+class SeedEveryStep(pl.Callback):
+    """The random numbers of a step depend on seed, epoch and batch alone.
+
+    So a step that is done again after an interruption is the step it would have been, whatever happened in between.
+    """
+
+    def __init__(self, seed: int):
+        self.seed = seed
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, index: int) -> None:
+        step = (self.seed * 100_003 + trainer.current_epoch) * 1_000_003 + index
+        torch.manual_seed((step * 1009 + trainer.global_rank) % 2**63)
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint under a temporary name first: a crash never leaves half of one."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        temporary = f"{path}.part"
+        super().save_checkpoint(checkpoint, temporary, storage_options)
+        os.replace(temporary, path)
+
+
+class Curves(pl.Callback):
+    """Draws the logged curves into the run folder after every validation."""
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if trainer.is_global_zero and not trainer.sanity_checking:
+            save_curves(self.folder)
+
+
+def read_curves(folder: str | Path) -> dict[str, list[tuple[float, float]]]:
+    """Every figure that a run logged as [(epoch, value), ...], the last of each epoch.
+
+    Every start of a run has a CSV file of its own in csv/version_N; a resumed one goes on in the next.
+    """
+    points: dict[str, dict[int, float]] = {}
+    starts = Path(folder).glob("csv/version_*/metrics.csv")
+    for path in sorted(starts, key=lambda path: int(path.parent.name.removeprefix("version_"))):
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                for name, value in row.items():
+                    if name not in ("epoch", "step") and value:
+                        points.setdefault(name, {})[int(row["epoch"])] = float(value)
+    return {name: sorted(by_epoch.items()) for name, by_epoch in points.items()}
+
+
+def save_curves(folder: Path) -> None:
+    """Writes curves.svg: loss above, CIDEr and BLEU-4 below."""
+    from captioning.report import curves_svg
+
+    curves = read_curves(folder)
+    if curves:
+        (folder / "curves.svg").write_text(curves_svg(curves), encoding="utf-8")

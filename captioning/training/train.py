@@ -1,0 +1,167 @@
+"""One training run, from a composed configuration to a model bundle."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytorch_lightning as pl
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from captioning import __version__
+from captioning.allocator import keep_freed_memory
+from captioning.bundle import Bundle, save_bundle
+from captioning.data.extract import stored
+from captioning.data.module import CaptionData, Examples
+from captioning.data.source import Example
+from captioning.errors import UserError
+from captioning.training.callbacks import AtomicCheckpointIO, Curves, SeedEveryStep
+from captioning.training.task import CaptioningTask
+from captioning.vocabulary import Vocabulary
+
+log = logging.getLogger("captioning")
+
+
+def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = ()) -> Path:
+    """Trains as `config` (conf/train.yaml) says, in `folder`. -> the bundle's folder, `folder`/model.
+
+    Leaves checkpoints/, metrics.csv, curves.svg, TensorBoard logs and the bundle of the best epoch by validation CIDEr.
+    """
+    checkpoint = _checkpoint(folder, config.resume)
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    source = instantiate(config.data)
+    train_examples, val_examples = source.examples("train"), source.examples("val")
+    vocabulary = Vocabulary.build((c for e in train_examples for c in e.captions), **config.vocabulary)
+    encoder = instantiate(config.encoder)
+    plain = OmegaConf.to_container(config.encoder, resolve=True)
+    store, readable = stored(config.store, source, encoder, plain, [*train_examples, *val_examples])
+    train_examples, val_examples = ([e for e in part if e.id in readable] for part in (train_examples, val_examples))
+    decoder = instantiate(config.decoder, visual_width=encoder.width, vocabulary_size=len(vocabulary))
+    task = CaptioningTask(
+        encoder,
+        decoder,
+        vocabulary,
+        objective=instantiate(config.objective),
+        generation=instantiate(config.validation.generation),
+        optimizer=instantiate(config.optimizer),
+        schedule=instantiate(config.schedule),
+        references={e.id: list(e.captions) for e in val_examples},
+        encoder_lr=config.encoder_lr,
+    )
+    shared = {"source": source, "encoder": encoder, "store": store, "vocabulary": vocabulary}
+    shared |= {"captions_per_image": config.captions_per_image, "seed": config.seed}
+    data = CaptionData(
+        Examples(train_examples, **shared),
+        Examples(val_examples, **shared),
+        batch_size=config.batch_size,
+        num_workers=config.num_workers,
+        seed=config.seed,
+    )
+    trainer = make_trainer(config, folder, callbacks)
+    log.info(_summary(train_examples, val_examples, vocabulary, encoder, decoder, folder))
+    try:
+        trainer.fit(task, data, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:  # how Lightning passes on an interruption
+        raise KeyboardInterrupt from None
+    return finish(config, folder, task, trainer)
+
+
+def make_trainer(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = ()) -> pl.Trainer:
+    """Lightning's trainer with the callbacks and loggers that every run has."""
+    from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+    from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+
+    saving = {"dirpath": folder / "checkpoints", "enable_version_counter": False, "save_on_train_epoch_end": True}
+    best = ModelCheckpoint(filename="best", monitor="val/CIDEr", mode="max", **saving)
+    last = ModelCheckpoint(filename="last", **saving)
+    callbacks = [*callbacks, best, last, SeedEveryStep(config.seed), Curves(folder)]
+    if config.patience:
+        callbacks.append(
+            EarlyStopping("val/CIDEr", mode="max", patience=config.patience, check_on_train_epoch_end=False)
+        )
+    if config.progress:
+        callbacks.append(RichProgressBar(leave=True))
+    return instantiate(
+        config.trainer,
+        callbacks=callbacks,
+        logger=[CSVLogger(folder, name="csv"), TensorBoardLogger(folder, name=None, version="tensorboard")],
+        plugins=[AtomicCheckpointIO()],
+        enable_progress_bar=bool(config.progress),
+        default_root_dir=folder,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        _convert_="all",
+    )
+
+
+def finish(config: DictConfig, folder: Path, task: CaptioningTask, trainer: pl.Trainer) -> Path:
+    """The best epoch as a bundle."""
+    import torch
+
+    best = trainer.checkpoint_callback  # the first of the two
+    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+    task.load_state_dict(state)
+    parts = {key: OmegaConf.to_container(config[key], resolve=True) for key in ("encoder", "decoder", "generation")}
+    bundle = Bundle(task.encoder, task.decoder, task.vocabulary, task.generation, parts)
+    score = float(best.best_model_score)
+    if trainer.is_global_zero:
+        save_bundle(folder / "model", bundle, card=card(config, score, len(task.references)))
+        (folder / "finished.json").write_text(json.dumps({"val/CIDEr": score}) + "\n", encoding="utf-8")
+    return folder / "model"
+
+
+def card(config: DictConfig, cider: float, images: int) -> str:
+    """The README.md of a bundle."""
+    return f"""# {config.name}
+
+Made by captioning {__version__} on {datetime.date.today()}.
+
+| | |
+| --- | --- |
+| training data | {config.data.get("name") or config.data._target_} |
+| encoder | {config.encoder._target_} ({config.encoder.get("backbone", "")}) |
+| decoder | {config.decoder._target_} |
+| chosen by | CIDEr {cider:.1f} (x100) on {images:,} validation images, {config.validation.generation._target_} |
+| terms | those of the training data: {config.data_terms} |
+"""
+
+
+def _checkpoint(folder: Path, resume: str | None) -> Path | None:
+    """The checkpoint to go on from. Raises UserError where a run would overwrite another, or cannot be written."""
+    try:
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror}. Choose another with output=DIR") from None
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{folder} cannot be written. Choose another with output=DIR")
+    last = folder / "checkpoints" / "last.ckpt"
+    if resume == "auto":
+        return last if last.exists() else None
+    if resume:
+        if not Path(resume).is_file():
+            raise UserError(f"resume={resume}: no such checkpoint. resume=auto takes the run's last one")
+        return Path(resume)
+    if last.exists():
+        raise UserError(f"{folder} holds a run already: go on with resume=auto, or choose another with name=NAME")
+    return None
+
+
+def _summary(train: list[Example], val: list[Example], vocabulary: Vocabulary, encoder, decoder, folder: Path) -> str:
+    size = sum(p.numel() for p in decoder.parameters()) / 1e6
+    return (
+        f"{len(train):,} training and {len(val):,} validation pictures, {len(vocabulary):,} words; "
+        f"{type(encoder).__name__} -> {type(decoder).__name__} ({size:.1f} million parameters); run folder {folder}"
+    )
+
+
+def run(config: DictConfig, folder: Path) -> int:
+    """`captioning train`. -> exit status."""
+    keep_freed_memory()
+    model = train(config, folder)
+    log.info(f"done: {model}. Try `captioning caption PHOTO --model {model}`")
+    return 0

@@ -1,0 +1,102 @@
+"""A run that was interrupted ends where it would have ended, and what it leaves is a whole model."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf, open_dict
+
+from captioning.captioner import load
+from captioning.configuration import conf_folder
+from captioning.errors import UserError
+from captioning.training.callbacks import read_curves
+from captioning.training.train import train
+
+TINY = """
+    data=scenes data.train=24 data.val=8 data.size=64 encoder.size=64 encoder.backbone=test_resnet.r160_in1k
+    encoder.weights=none batch_size=8 captions_per_image=2 vocabulary.min_count=1 progress=false
+    trainer.accelerator=cpu trainer.log_every_n_steps=1 seed=3 name=tiny
+""".split()
+DECODERS = {
+    "show_and_tell": "decoder=show_and_tell decoder.embedding=16 decoder.width=16".split(),
+    "show_attend_tell": "decoder=show_attend_tell decoder.visual=16 decoder.width=16 decoder.attention=16".split(),
+}
+
+
+def configuration(*overrides):
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        config = compose("train", [*TINY, *overrides])
+    with open_dict(config):
+        del config["output"]
+    return config
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_resumed_run_ends_at_the_weights_of_one_never_interrupted(tmp_path, decoder):
+    options = [*DECODERS[decoder], "trainer.max_epochs=3"]
+    train(configuration(*options), tmp_path / "whole")
+
+    broken, steps = configuration(*options), 7  # in the middle of the third epoch of three steps each
+    with pytest.raises(KeyboardInterrupt):
+        train(broken, tmp_path / "broken", callbacks=[stop_at(steps)])
+    train(configuration(*options, "resume=auto"), tmp_path / "broken")
+
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "broken")
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert read_curves(tmp_path / "whole")["val/CIDEr"] == read_curves(tmp_path / "broken")["val/CIDEr"]
+
+
+def test_the_bundle_of_a_run_says_what_the_run_said(tmp_path):
+    model = train(configuration(*DECODERS["show_attend_tell"], "trainer.max_epochs=1"), tmp_path)
+    captioner = load(model)
+    assert OmegaConf.create(captioner.bundle.config).decoder.width == 16
+    assert "scenes" in (model / "README.md").read_text()
+    from captioning.data.scenes import Scenes
+
+    source = Scenes(train=2, val=2, size=64)
+    pictures = [source.image(example) for example in source.examples("val")]
+    assert all(caption.text for caption in captioner.caption(pictures))
+
+
+def test_a_second_run_does_not_overwrite_the_first(tmp_path):
+    train(configuration(*DECODERS["show_and_tell"], "trainer.max_epochs=1"), tmp_path)
+    before = weights(tmp_path)
+    with pytest.raises(UserError, match="resume=auto"):
+        train(configuration(*DECODERS["show_and_tell"]), tmp_path)
+    assert all(torch.equal(before[name], weight) for name, weight in weights(tmp_path).items())
+
+
+def test_a_learning_encoder_runs_on_pictures_and_changes(tmp_path):
+    learning = ["encoder.finetune=true", "encoder_lr=0.1", *DECODERS["show_and_tell"], "trainer.max_epochs=1"]
+    train(configuration(*learning), tmp_path)
+    from hydra.utils import instantiate
+
+    torch.manual_seed(3)
+    fresh = instantiate(configuration().encoder).state_dict()
+    changed = [name for name, tensor in fresh.items() if not torch.equal(tensor, weights(tmp_path)[f"encoder.{name}"])]
+    assert changed
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_training(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        train(configuration(), blocked)
+
+
+def stop_at(step: int):
+    """A callback that interrupts training after so many steps, as a person would with Ctrl-C."""
+    import pytorch_lightning as pl
+
+    class Stop(pl.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.global_step == step:
+                raise KeyboardInterrupt
+
+    return Stop()
