@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from captioning.captioner import Captioner, describe, load
 from captioning.data.extract import progress_bar, stored
 from captioning.data.module import EpochSampler, Examples, loader
 from captioning.data.source import Source
+from captioning.files import write_whole
 from captioning.memory import VisualMemory
 from captioning.metrics.report import evaluate
 
@@ -83,7 +83,4 @@ def table(scores: dict[str, float], title: str) -> str:
 
 def write_json(path: Path, content: Any) -> None:
     """Writes a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_whole(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

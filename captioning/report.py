@@ -8,9 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -19,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from captioning.attention_map import heat_layer, heat_map
-from captioning.errors import UserError
+from captioning.files import write_whole
 from captioning.line_chart import COLOURS, HEIGHT, WIDTH, Point, charts
 from captioning.report_style import CHART_STYLE, SCRIPT, STYLE
 
@@ -59,18 +57,7 @@ def write_page(
     `scores` maps strategy -> metric -> value; `curves` maps the name a figure was logged under ("val/CIDEr") to its
     points (epoch, value). A part is left out where it is empty. Raises UserError where the file cannot be written.
     """
-    path = Path(path)
-    text = page(title=title, examples=examples, scores=scores, curves=curves)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise UserError(f"{path} cannot be written ({error.strerror}). Choose another place for the report.") from error
-    return path
+    return write_whole(path, page(title=title, examples=examples, scores=scores, curves=curves))
 
 
 def page(

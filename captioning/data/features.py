@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from captioning.errors import UserError
+from captioning.files import write_whole
 from captioning.memory import VisualMemory
 
 COLUMNS = {"tokens": np.float16, "pooled": np.float16, "boxes": np.float32, "times": np.float32}
@@ -57,9 +58,7 @@ class FeatureStore:
         folder.mkdir(parents=True, exist_ok=True)
         for name in [*columns, "index"]:
             _file(folder, name).touch()
-        temporary = folder / "store.json.part"
-        temporary.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, folder / "store.json")
+        write_whole(folder / "store.json", json.dumps(about, indent=2) + "\n")
         return cls(folder)
 
     def made_by(self, encoder: dict, digest: str) -> FeatureStore:

@@ -60,7 +60,7 @@ class ShowAttendTell(Decoder):
 
     def prepare(self, memory: VisualMemory) -> Attended:
         tokens, real = self.project(memory.tokens), memory.mask[..., None]  # (B, N, D')
-        mean = (tokens * real).sum(1) / real.sum(1)  # (B, D')
+        mean = (tokens * real).sum(1) / real.sum(1).clamp(min=1)  # (B, D')
         return Attended(
             tokens=tokens,
             keys=self.attend.keys(tokens),
@@ -73,7 +73,7 @@ class ShowAttendTell(Decoder):
         return LSTMState(*(part[:, None].expand(-1, rows, -1) for part in (context.hidden, context.cell)))
 
     def look(self, context: Attended, state: LSTMState, given: Tensor) -> tuple[LSTMState, Tensor, Tensor]:
-        """given (B, R, 4W), what words add to the gates -> next state, what was seen (B, R, D'), attention (B, R, N)."""
+        """given (B, R, 4W), the word's part of the gates -> next state, seen (B, R, D'), attention (B, R, N)."""
         seen, attention = self.attend(state.hidden, context.keys, context.tokens, context.mask)
         seen = torch.sigmoid(self.gate(state.hidden)) * seen  # (B, R, D')
         gates = given + self.other_gates(torch.cat([seen, state.hidden], -1))  # (B, R, 4W)

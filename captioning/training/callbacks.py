@@ -11,6 +11,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from captioning.files import write_whole
+
 
 class SeedEveryStep(pl.Callback):
     """The random numbers of a step depend on seed, epoch and batch alone.
@@ -68,4 +70,4 @@ def save_curves(folder: Path) -> None:
 
     curves = read_curves(folder)
     if curves:
-        (folder / "curves.svg").write_text(curves_svg(curves), encoding="utf-8")
+        write_whole(folder / "curves.svg", curves_svg(curves))

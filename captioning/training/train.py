@@ -20,6 +20,7 @@ from captioning.data.extract import stored
 from captioning.data.module import CaptionData, Examples
 from captioning.data.source import Example
 from captioning.errors import UserError
+from captioning.files import write_whole
 from captioning.training.callbacks import AtomicCheckpointIO, Curves, SeedEveryStep
 from captioning.training.task import CaptioningTask
 from captioning.vocabulary import Vocabulary
@@ -111,7 +112,7 @@ def finish(config: DictConfig, folder: Path, task: CaptioningTask, trainer: pl.T
     score = float(best.best_model_score)
     if trainer.is_global_zero:
         save_bundle(folder / "model", bundle, card=card(config, score, len(task.references)))
-        (folder / "finished.json").write_text(json.dumps({"val/CIDEr": score}) + "\n", encoding="utf-8")
+        write_whole(folder / "finished.json", json.dumps({"val/CIDEr": score}) + "\n")
     return folder / "model"
 
 
