@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from captioning.decoders.base import masked_softmax
+from captioning.decoders.linear import Linear
 
 
 class AdditiveAttention(nn.Module):
@@ -16,12 +16,12 @@ class AdditiveAttention(nn.Module):
 
     def __init__(self, token_width: int, query_width: int, width: int):
         super().__init__()
-        self.keys = nn.Linear(token_width, width)
-        self.query = nn.Linear(query_width, width, bias=False)
+        self.keys = Linear(token_width, width)
+        self.query = Linear(query_width, width, bias=False)
         self.score = nn.Linear(width, 1, bias=False)  # a shift of all scores would cancel in the softmax
 
     def forward(self, query: Tensor, keys: Tensor, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """query (B, R, Q), keys (B, N, A), tokens (B, N, D), mask (B, N) -> seen (B, R, D), weights (B, R, N)."""
-        energy = torch.tanh(keys[:, None] + self.query(query)[:, :, None])  # (B, R, N, A)
+        energy = (keys[:, None] + self.query(query)[:, :, None]).tanh_()  # (B, R, N, A), by far the largest tensor
         weights = masked_softmax(self.score(energy).squeeze(-1), mask[:, None])  # (B, R, N)
         return weights @ tokens, weights

@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
-from torch import nn
+import platform
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+ORDERED = (
+    platform.machine() in ("x86_64", "AMD64")
+    and torch.backends.mkldnn.is_available()
+    and all(hasattr(torch.ops.mkldnn, name) for name in ("_reorder_linear_weight", "_linear_pointwise"))
+)
+"""Whether this machine's torch can multiply by a weight that was put in order beforehand."""
 
 
 class Linear(nn.Linear):
-    """`torch.nn.Linear`, with its weight (O, I) laid out in memory as (I, O).
+    """`torch.nn.Linear`, quicker in evaluation on a CPU.
 
-    For the tens of rows of a step the time of a product on a CPU goes into bringing the weight into the order in which
-    it is used. This is nearly that order: a step needs about a fifth less time. More rows, as in training, gain and
-    lose nothing.
+    A product first brings the weight into the order in which the processor reads it. For the tens of rows of one step
+    that takes up to a third of the time, and it is the same at every word: without gradients a layer in evaluation
+    keeps an ordered copy, until its weight changes or may be about to.
     """
 
-    def __init__(self, inputs: int, outputs: int, bias: bool = True):
-        super().__init__(inputs, outputs, bias)
-        self.weight = nn.Parameter(self.weight.detach().t().contiguous().t())
+    def __init__(self, in_features: int, out_features: int, bias: bool = True):
+        super().__init__(in_features, out_features, bias)
+        self.ordered: tuple[Any, Tensor] | None = None  # which weight at which version, and the ordered copy
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "ordered": None}  # neither copied nor saved
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.can_order(x):
+            self.ordered = None  # what follows a pass with gradients may change weights without a new version
+            return super().forward(x)
+        key = (self.weight.data_ptr(), self.weight._version)
+        if self.ordered is None or self.ordered[0] != key:
+            self.ordered = key, torch.ops.mkldnn._reorder_linear_weight(self.weight.detach())
+        return torch.ops.mkldnn._linear_pointwise(x, self.ordered[1], self.bias, "none", [], "")
+
+    def can_order(self, x: Tensor) -> bool:
+        usual = x.dtype == self.weight.dtype == torch.float32 and x.device.type == self.weight.device.type == "cpu"
+        busy = self.training or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu")
+        return ORDERED and usual and not busy and x.numel() > 0 and not self.weight.is_inference()

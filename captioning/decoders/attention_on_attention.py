@@ -1,0 +1,135 @@
+"""Attention on attention, AoANet (Huang et al. 2019, arXiv:1908.06954)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from captioning.decoders.base import Context, Decoder, State, StepOutput, Taught
+from captioning.decoders.linear import Linear
+from captioning.decoders.lstm import initialise_gates, lstm_cell, start_cell
+from captioning.decoders.multi_head import CrossAttention, KeysValues, SelfAttention, additive_mask
+from captioning.decoders.positions import token_positions
+from captioning.memory import VisualMemory
+from captioning.vocabulary import PAD
+
+
+@dataclass
+class Refined(Context):
+    """Keys and values of the refined tokens, and their mean."""
+
+    tokens: KeysValues  # (B, H, N, d) each
+    bias: Tensor  # (B, 1, 1, N)
+    mean: Tensor  # (B, W)
+
+
+@dataclass
+class Attentive(State):
+    """The LSTM and what was made of the last look."""
+
+    hidden: Tensor  # (B, R, W)
+    cell: Tensor  # (B, R, W)
+    seen: Tensor  # (B, R, W)
+
+
+class Relevance(nn.Module):
+    """The paper's second attention: what was attended to counts as far as a gate finds it relevant to the query."""
+
+    def __init__(self, width: int, dropout: float):
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.information_gate = Linear(2 * width, 2 * width)
+
+    def forward(self, attended: Tensor, query: Tensor) -> Tensor:
+        """(..., W) each -> (..., W)."""
+        return F.glu(self.information_gate(self.dropout(torch.cat([attended, query], -1))), -1)
+
+
+class Refiner(nn.Module):
+    """A layer of the encoder: tokens attend to each other and keep what is relevant. There is no feed-forward part."""
+
+    def __init__(self, width: int, heads: int, dropout: float, attention_dropout: float):
+        super().__init__()
+        self.attend = SelfAttention(width, heads, attention_dropout, output=nn.Identity())
+        self.relevance = Relevance(width, dropout)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """x (B, N, W), bias (B, 1, 1, N) -> (B, N, W)."""
+        return self.norm(x + self.relevance(self.attend(x, bias=bias), x))
+
+
+class AttentionOnAttention(Decoder):
+    """An LSTM that looks at refined tokens with many heads, doubts what it saw, and says what is left.
+
+    `attention` is the mean over heads.
+    """
+
+    def __init__(
+        self,
+        *,
+        visual_width: int,
+        vocabulary_size: int,
+        width: int = 1024,
+        heads: int = 8,
+        refining_layers: int = 6,
+        dropout: float = 0.3,
+        attention_dropout: float = 0.1,
+        token_positions: bool = False,
+    ):
+        """`token_positions` adds where tokens are to what they are, which the paper leaves to the features."""
+        super().__init__()
+        self.project = nn.Sequential(Linear(visual_width, width), nn.ReLU(), nn.Dropout(dropout))
+        self.refine = nn.ModuleList(Refiner(width, heads, dropout, attention_dropout) for _ in range(refining_layers))
+        self.embed = nn.Embedding(vocabulary_size, width, padding_idx=PAD)
+        self.word_gates = Linear(width, 4 * width)
+        self.other_gates = Linear(2 * width, 4 * width, bias=False)
+        self.look = CrossAttention(width, heads, attention_dropout, output=nn.Identity())
+        self.relevance = Relevance(width, dropout)
+        self.predict = Linear(width, vocabulary_size)
+        self.dropout = nn.Dropout(dropout)
+        self.width, self.token_positions = width, token_positions
+        initialise_gates(self.word_gates, self.other_gates)
+
+    def prepare(self, memory: VisualMemory) -> Refined:
+        x = self.project(memory.tokens)  # (B, N, W)
+        if self.token_positions:
+            x = x + token_positions(memory, self.width)
+        bias = additive_mask(memory.mask, x.dtype)[:, None, None]
+        for layer in self.refine:
+            x = layer(x, bias)
+        real = memory.mask[..., None]
+        mean = (x * real).sum(1) / real.sum(1).clamp(min=1)  # (B, W)
+        tokens = self.look.remember(x)
+        return Refined(tokens, additive_mask(memory.mask, tokens[0].dtype)[:, None, None], mean)
+
+    def start(self, context: Refined, rows: int) -> Attentive:
+        nothing = start_cell(context.mean, rows, self.width)
+        return Attentive(nothing, nothing, nothing)
+
+    def advance(self, context: Refined, state: Attentive, given: Tensor) -> tuple[Attentive, Tensor]:
+        """given (B, R, 4W), what the words add to the gates -> the next state, attention (B, R, N)."""
+        image = context.mean[:, None] + self.dropout(state.seen)
+        gates = given + self.other_gates(torch.cat([image, state.hidden], -1))
+        hidden, cell = lstm_cell(gates, state.cell)  # (B, R, W)
+        attended, attention = self.look(hidden, context.tokens, context.bias, weigh=True)
+        return Attentive(hidden, cell, self.relevance(attended, hidden)), attention
+
+    def say(self, features: Tensor) -> Tensor:
+        return self.predict(self.dropout(features))
+
+    def step(self, context: Refined, state: Attentive, words: Tensor) -> StepOutput:
+        state, attention = self.advance(context, state, self.word_gates(self.dropout(self.embed(words))))
+        return StepOutput(self.say(state.seen), state, attention)
+
+    def teach(self, context: Refined, words: Tensor) -> Taught:
+        given = self.word_gates(self.dropout(self.embed(words)))  # (B, R, T, 4W)
+        state, trace = self.start(context, words.shape[1]), []
+        for now in given.unbind(2):
+            state, attention = self.advance(context, state, now)
+            trace.append((state.seen, attention))
+        seen, attention = (torch.stack(part, 2) for part in zip(*trace, strict=True))  # (B, R, T, .)
+        return Taught(seen, attention)

@@ -1,0 +1,97 @@
+"""Many decoders as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from captioning.decoders.base import Context, Decoder, State, StepOutput, Taught
+from captioning.errors import UserError
+from captioning.memory import VisualMemory
+
+
+@dataclass
+class Contexts(Context):
+    """One for each decoder."""
+
+    each: list[Context]
+
+    def keep(self, images: Tensor) -> Contexts:
+        return replace(self, each=[context.keep(images) for context in self.each])
+
+
+@dataclass
+class States(State):
+    """One for each decoder."""
+
+    each: list[State]
+
+    def select(self, index: Tensor) -> States:
+        return replace(self, each=[state.select(index) for state in self.each])
+
+    def keep(self, images: Tensor) -> States:
+        return replace(self, each=[state.keep(images) for state in self.each])
+
+
+def mean_log_probabilities(logits: Sequence[Tensor]) -> Tensor:
+    """Logits (..., V) of each decoder -> the mean of their log-probabilities (..., V)."""
+    sizes = sorted({each.shape[-1] for each in logits})
+    if len(sizes) > 1:
+        raise UserError(
+            f"ensemble: the decoders have vocabularies of {', '.join(map(str, sizes))} words; "
+            "only models trained with the same vocabulary can be combined"
+        )
+    return torch.stack([each.log_softmax(-1) for each in logits]).mean(0)
+
+
+def mean_attention(attentions: Sequence[Tensor | None]) -> Tensor | None:
+    """The mean over those that attend (..., N); None where none does, or where they attend to different tokens."""
+    present = [attention for attention in attentions if attention is not None]
+    if len({attention.shape[-1] for attention in present}) != 1:
+        return None
+    return torch.stack(present).mean(0)
+
+
+class Ensemble(Decoder):
+    """Averages the log-probabilities of decoders that share a vocabulary, each over a context of its own.
+
+    Its logits are the mean of log-probabilities, the logarithm of the geometric mean of probabilities, which does not
+    sum to one until a softmax is taken. One decoder alone gives its own log-probabilities.
+    """
+
+    def __init__(self, decoders: Sequence[Decoder]):
+        super().__init__()
+        if not decoders:
+            raise UserError("ensemble: there is no decoder in it: name at least one model")
+        self.decoders = nn.ModuleList(decoders)
+
+    def prepare(self, memory: VisualMemory | Sequence[VisualMemory]) -> Contexts:
+        """`memory` for all decoders, or one for each, of the same images in the same order."""
+        memories = [memory] * len(self.decoders) if isinstance(memory, VisualMemory) else memory
+        if len(memories) != len(self.decoders):
+            raise ValueError(f"{len(memories)} memories for {len(self.decoders)} decoders")
+        return Contexts([decoder.prepare(each) for decoder, each in zip(self.decoders, memories, strict=True)])
+
+    def teach(self, context: Contexts, words: Tensor) -> Taught:
+        taught = [decoder.teach(each, words) for decoder, each in zip(self.decoders, context.each, strict=True)]
+        features, attentions = zip(*taught, strict=True)
+        logits = [decoder.say(each) for decoder, each in zip(self.decoders, features, strict=True)]
+        return Taught(mean_log_probabilities(logits), mean_attention(attentions))
+
+    def say(self, features: Tensor) -> Tensor:
+        """Log-probabilities are what `teach` knows already."""
+        return features
+
+    def start(self, context: Contexts, rows: int) -> States:
+        return States([decoder.start(each, rows) for decoder, each in zip(self.decoders, context.each, strict=True)])
+
+    def step(self, context: Contexts, state: States, words: Tensor) -> StepOutput:
+        steps = [
+            decoder.step(seen, said, words)
+            for decoder, seen, said in zip(self.decoders, context.each, state.each, strict=True)
+        ]
+        logits, states, attentions = zip(*steps, strict=True)
+        return StepOutput(mean_log_probabilities(logits), States(list(states)), mean_attention(attentions))

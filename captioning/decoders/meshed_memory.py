@@ -1,0 +1,187 @@
+"""The Meshed-Memory Transformer (Cornia et al. 2020, arXiv:1912.08226)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from captioning.decoders.base import Context, Decoder, StepOutput, Taught
+from captioning.decoders.linear import Linear
+from captioning.decoders.multi_head import (
+    CrossAttention,
+    KeysValues,
+    SelfAttention,
+    additive_mask,
+    split_heads,
+    unweighed,
+    weighed,
+)
+from captioning.decoders.positions import WordPositions, token_positions
+from captioning.decoders.transformer import feed_forward
+from captioning.decoders.word_cache import WordState
+from captioning.memory import VisualMemory
+from captioning.vocabulary import PAD
+
+
+@dataclass
+class Levels(Context):
+    """Keys and values of the image's tokens at every level of the encoder, for every layer of the decoder."""
+
+    tokens: list[KeysValues]  # one a layer, (B, levels*H, N, d) each
+    bias: Tensor  # (B, 1, 1, N)
+
+
+class MemoryAttention(SelfAttention):
+    """Tokens attend to each other and to learned slots, which hold what is known before any image is seen."""
+
+    def __init__(self, width: int, heads: int, slots: int, dropout: float):
+        super().__init__(width, heads, dropout)
+        self.slot_keys = nn.Parameter(torch.randn(slots, width) * (width // heads) ** -0.5)
+        self.slot_values = nn.Parameter(torch.randn(slots, width) * slots**-0.5)
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """x (B, N, W), bias (B, 1, 1, N) -> (B, N, W)."""
+        queries, *found = self.project(x)
+        learned = (
+            split_heads(slots.expand(len(x), -1, -1), self.heads) for slots in (self.slot_keys, self.slot_values)
+        )
+        keys, values = (torch.cat(both, 2) for both in zip(found, learned, strict=True))  # (B, H, N + slots, d)
+        return self.attend(queries, keys, values, attn_mask=F.pad(bias, (0, len(self.slot_keys))))
+
+
+class EncoderLayer(nn.Module):
+    """Attention with memory, then feed-forward, each added to what it read and normalised after."""
+
+    def __init__(self, width: int, heads: int, slots: int, hidden: int, dropout: float):
+        super().__init__()
+        self.attend, self.attend_norm = MemoryAttention(width, heads, slots, dropout), nn.LayerNorm(width)
+        self.think, self.think_norm = feed_forward(width, hidden, dropout), nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        x = self.attend_norm(x + self.dropout(self.attend(x, bias)))
+        return self.think_norm(x + self.dropout(self.think(x)))
+
+
+class MeshedAttention(CrossAttention):
+    """Attention to all levels of the encoder with the same weights; a gate for each level says how much it counts."""
+
+    def __init__(self, width: int, heads: int, levels: int, dropout: float):
+        super().__init__(width, heads, dropout)
+        self.levels = levels
+        self.gates = nn.ModuleList(Linear(2 * width, width) for _ in range(levels))
+
+    def remember(self, tokens: list[Tensor]) -> KeysValues:
+        """tokens (B, N, W) of each level -> keys and values (B, levels*H, N, d): a level is so many heads more."""
+        return tuple(torch.cat(part, 1) for part in zip(*map(super().remember, tokens), strict=True))
+
+    def forward(self, x: Tensor, memory: KeysValues, bias: Tensor, weigh: bool = False) -> tuple[Tensor, Tensor | None]:
+        """As `CrossAttention.forward`; the attention is the mean over levels too."""
+        queries = split_heads(self.query(x).flatten(1, -2), self.heads).repeat(1, self.levels, 1, 1)
+        seen, attention = (weighed if weigh else unweighed)(queries, memory, bias, self.dropout)
+        seen = self.output(seen.unflatten(-1, (self.levels, -1))).view(*x.shape[:-1], self.levels, -1)
+        # divided by sqrt(levels) so that the sum of all levels is of the size of one
+        mesh = (
+            sum(
+                torch.sigmoid(gate(torch.cat([x, level], -1))) * level
+                for gate, level in zip(self.gates, seen.unbind(-2), strict=True)
+            )
+            / self.levels**0.5
+        )
+        return mesh, attention if attention is None else attention.view(*x.shape[:-1], -1)
+
+
+class DecoderLayer(nn.Module):
+    """Words look at the words before them, at the image on every level, then think; normalised after each."""
+
+    def __init__(self, width: int, heads: int, levels: int, hidden: int, dropout: float):
+        super().__init__()
+        self.listen, self.listen_norm = SelfAttention(width, heads, dropout), nn.LayerNorm(width)
+        self.look, self.look_norm = MeshedAttention(width, heads, levels, dropout), nn.LayerNorm(width)
+        self.think, self.think_norm = feed_forward(width, hidden, dropout), nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Tensor, heard: Tensor, memory: KeysValues, bias: Tensor, weigh: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """x (B, R[, T], W) and what `listen` made of it -> as x, and attention (B, R[, T], N) if `weigh`."""
+        x = self.listen_norm(x + self.dropout(heard))
+        seen, attention = self.look(x, memory, bias, weigh)
+        x = self.look_norm(x + self.dropout(seen))
+        return self.think_norm(x + self.dropout(self.think(x))), attention
+
+
+class MeshedMemory(Decoder):
+    """A post-norm Transformer whose encoder remembers, and whose decoder reads every level of it.
+
+    `attention` is that of the last layer, averaged over heads and levels.
+    """
+
+    def __init__(
+        self,
+        *,
+        visual_width: int,
+        vocabulary_size: int,
+        width: int = 512,
+        layers: int = 3,
+        encoder_layers: int = 3,
+        heads: int = 8,
+        slots: int = 40,
+        feed_forward: int = 2048,
+        dropout: float = 0.1,
+        token_positions: bool = False,
+    ):
+        """`slots` of memory an encoder layer; `token_positions` adds where tokens are, which the paper does not."""
+        super().__init__()
+        self.project = nn.Sequential(Linear(visual_width, width), nn.ReLU(), nn.Dropout(dropout), nn.LayerNorm(width))
+        self.encode = nn.ModuleList(
+            EncoderLayer(width, heads, slots, feed_forward, dropout) for _ in range(encoder_layers)
+        )
+        self.embed = nn.Embedding(vocabulary_size, width, padding_idx=PAD)
+        self.positions = WordPositions(width)
+        self.layers = nn.ModuleList(
+            DecoderLayer(width, heads, encoder_layers, feed_forward, dropout) for _ in range(layers)
+        )
+        self.predict = Linear(width, vocabulary_size)
+        self.dropout = nn.Dropout(dropout)
+        self.width, self.token_positions = width, token_positions
+
+    def prepare(self, memory: VisualMemory) -> Levels:
+        x = self.project(memory.tokens)  # (B, N, W)
+        if self.token_positions:
+            x = x + token_positions(memory, self.width)
+        bias, levels = additive_mask(memory.mask, x.dtype)[:, None, None], []
+        for layer in self.encode:
+            x = layer(x, bias)
+            levels.append(x)
+        tokens = [layer.look.remember(levels) for layer in self.layers]
+        return Levels(tokens, additive_mask(memory.mask, tokens[0][0].dtype)[:, None, None])
+
+    def read(self, words: Tensor, begin: int, end: int) -> Tensor:
+        """words (B, R) at one place or (B, R, T) at several -> (B, R[, T], W)."""
+        return self.dropout(self.embed(words) + self.positions(begin, end, words.device))
+
+    def teach(self, context: Levels, words: Tensor) -> Taught:
+        x, attention = self.read(words, 0, words.shape[-1]), None  # (B, R, T, W)
+        for layer, tokens in zip(self.layers, context.tokens, strict=True):
+            heard = layer.listen(x.flatten(0, 1), causal=True).view_as(x)
+            x, attention = layer(x, heard, tokens, context.bias, layer is self.layers[-1])
+        return Taught(x, attention)
+
+    def say(self, features: Tensor) -> Tensor:
+        return self.predict(features)
+
+    def start(self, context: Levels, rows: int) -> WordState:
+        return WordState.empty(len(context.bias), rows, len(self.layers), context.bias.device)
+
+    def step(self, context: Levels, state: WordState, words: Tensor) -> StepOutput:
+        x, attention = self.read(words, state.length, state.length + 1), None  # (B, R, W)
+        state = state.said()
+        bias = additive_mask(state.seen, context.bias.dtype)[:, None]  # (B, 1, R, S)
+        for i, (layer, tokens) in enumerate(zip(self.layers, context.tokens, strict=True)):
+            heard = layer.listen.step(x, state.cache, i, bias)
+            x, attention = layer(x, heard, tokens, context.bias, layer is self.layers[-1])
+        return StepOutput(self.say(x), state, attention)

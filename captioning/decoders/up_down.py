@@ -1,0 +1,105 @@
+"""Up-Down, bottom-up and top-down attention (Anderson et al. 2018, arXiv:1707.07998)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from captioning.decoders.attention import AdditiveAttention
+from captioning.decoders.base import Context, Decoder, State, StepOutput, Taught
+from captioning.decoders.linear import Linear
+from captioning.decoders.lstm import initialise_gates, lstm_cell, start_cell
+from captioning.memory import VisualMemory
+from captioning.vocabulary import PAD
+
+
+@dataclass
+class Glimpsed(Context):
+    """Tokens, their attention keys, and what the pooled vector adds to the attention LSTM at every word."""
+
+    tokens: Tensor  # (B, N, D)
+    keys: Tensor  # (B, N, A)
+    mask: Tensor  # (B, N)
+    pooled: Tensor  # (B, 4W)
+
+
+@dataclass
+class TwoLSTMs(State):
+    """The attention LSTM below, the language LSTM above."""
+
+    attention_hidden: Tensor  # (B, R, W)
+    attention_cell: Tensor  # (B, R, W)
+    language_hidden: Tensor  # (B, R, W)
+    language_cell: Tensor  # (B, R, W)
+
+
+class UpDown(Decoder):
+    """Two LSTMs: one decides where to look, from what was said last; the other what to say, from what was seen.
+
+    The sums that enter an LSTM's gates are kept apart by what they depend on: the pooled vector's part is computed
+    once per image, the words' part once per caption in teacher forcing, and only the rest at every word.
+    """
+
+    def __init__(
+        self,
+        *,
+        visual_width: int,
+        vocabulary_size: int,
+        embedding: int = 1000,
+        width: int = 1000,
+        attention: int = 512,
+        visual: int | None = None,
+        dropout: float = 0.5,
+    ):
+        """`visual`: width that visual vectors are first brought to, with a ReLU and dropout; None leaves them."""
+        super().__init__()
+        seen_width = visual or visual_width
+        self.project = nn.Identity()
+        if visual:
+            self.project = nn.Sequential(Linear(visual_width, visual), nn.ReLU(), nn.Dropout(dropout))
+        self.embed = nn.Embedding(vocabulary_size, embedding, padding_idx=PAD)
+        self.pooled_gates = Linear(seen_width, 4 * width)
+        self.word_gates = Linear(embedding, 4 * width, bias=False)
+        self.attention_gates = Linear(2 * width, 4 * width, bias=False)
+        self.attend = AdditiveAttention(seen_width, width, attention)
+        self.language_gates = Linear(seen_width + 2 * width, 4 * width)
+        self.predict = Linear(width, vocabulary_size)
+        self.dropout = nn.Dropout(dropout)
+        self.width = width
+        initialise_gates(self.pooled_gates, self.word_gates, self.attention_gates)
+        initialise_gates(self.language_gates)
+
+    def prepare(self, memory: VisualMemory) -> Glimpsed:
+        tokens = self.project(memory.tokens)
+        return Glimpsed(tokens, self.attend.keys(tokens), memory.mask, self.pooled_gates(self.project(memory.pooled)))
+
+    def start(self, context: Glimpsed, rows: int) -> TwoLSTMs:
+        nothing = start_cell(context.pooled, rows, self.width)
+        return TwoLSTMs(nothing, nothing, nothing, nothing)
+
+    def advance(self, context: Glimpsed, state: TwoLSTMs, given: Tensor) -> tuple[TwoLSTMs, Tensor]:
+        """given (B, R, 4W), what word and pooled vector add to the first gates -> next state, attention (B, R, N)."""
+        said = torch.cat([state.language_hidden, state.attention_hidden], -1)
+        hidden, cell = lstm_cell(given + self.attention_gates(said), state.attention_cell)  # (B, R, W)
+        seen, attention = self.attend(hidden, context.keys, context.tokens, context.mask)  # (B, R, D), (B, R, N)
+        known = torch.cat([seen, hidden, state.language_hidden], -1)
+        return TwoLSTMs(hidden, cell, *lstm_cell(self.language_gates(known), state.language_cell)), attention
+
+    def say(self, features: Tensor) -> Tensor:
+        return self.predict(self.dropout(features))
+
+    def step(self, context: Glimpsed, state: TwoLSTMs, words: Tensor) -> StepOutput:
+        given = self.word_gates(self.dropout(self.embed(words))) + context.pooled[:, None]  # (B, R, 4W)
+        state, attention = self.advance(context, state, given)
+        return StepOutput(self.say(state.language_hidden), state, attention)
+
+    def teach(self, context: Glimpsed, words: Tensor) -> Taught:
+        given = self.word_gates(self.dropout(self.embed(words))) + context.pooled[:, None, None]  # (B, R, T, 4W)
+        state, trace = self.start(context, words.shape[1]), []
+        for now in given.unbind(2):
+            state, attention = self.advance(context, state, now)
+            trace.append((state.language_hidden, attention))
+        hidden, attention = (torch.stack(part, 2) for part in zip(*trace, strict=True))  # (B, R, T, .)
+        return Taught(hidden, attention)

@@ -1,0 +1,14 @@
+"""Every decoder on every kind of memory."""
+
+import pytest
+from small import EVERY, build, memory
+
+
+@pytest.fixture(params=EVERY)
+def decoder(request):
+    return build(request.param)
+
+
+@pytest.fixture(params=["grid", "regions", "clips"])
+def seen(request):
+    return memory(request.param)

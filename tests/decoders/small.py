@@ -1,0 +1,92 @@
+"""Small decoders and small memories, of every kind."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from captioning.decoders.attention_on_attention import AttentionOnAttention
+from captioning.decoders.base import Context, Decoder, State
+from captioning.decoders.ensemble import Ensemble
+from captioning.decoders.meshed_memory import MeshedMemory
+from captioning.decoders.show_and_tell import ShowAndTell
+from captioning.decoders.show_attend_tell import ShowAttendTell
+from captioning.decoders.transformer import Transformer
+from captioning.decoders.up_down import UpDown
+from captioning.memory import VisualMemory
+from captioning.vocabulary import BOS, UNK
+
+IMAGES, ROWS, LENGTH, VISUAL_WIDTH, VOCABULARY = 3, 2, 5, 12, 31
+COUNTS = (7, 4, 1)  # real tokens of each image
+SIZES = {"visual_width": VISUAL_WIDTH, "vocabulary_size": VOCABULARY}
+SMALL_TRANSFORMER = {**SIZES, "width": 16, "layers": 2, "heads": 4, "feed_forward": 24}
+SMALL_LSTM = {**SIZES, "embedding": 16, "width": 16}
+
+SINGLE = {
+    "show_and_tell": lambda: ShowAndTell(**SMALL_LSTM),
+    "show_attend_tell": lambda: ShowAttendTell(**SMALL_LSTM, attention=8),
+    "up_down": lambda: UpDown(**SMALL_LSTM, attention=8),
+    "up_down_projected": lambda: UpDown(**SMALL_LSTM, attention=8, visual=10),
+    "transformer": lambda: Transformer(**SMALL_TRANSFORMER),
+    "transformer_of_many_options": lambda: Transformer(
+        **SMALL_TRANSFORMER, encoder_layers=2, positions="learned", longest=8, tied=True
+    ),
+    "meshed_memory": lambda: MeshedMemory(**SMALL_TRANSFORMER, encoder_layers=2, slots=3),
+    "meshed_memory_with_places": lambda: MeshedMemory(**SMALL_TRANSFORMER, token_positions=True),
+    "attention_on_attention": lambda: AttentionOnAttention(**SIZES, width=16, heads=4, refining_layers=2),
+}
+EVERY = {
+    **SINGLE,
+    "ensemble": lambda: Ensemble([UpDown(**SMALL_LSTM, attention=8), Transformer(**SMALL_TRANSFORMER)]),
+}
+
+
+def build(name: str) -> Decoder:
+    """A decoder of random weights, in evaluation mode."""
+    torch.manual_seed(0)
+    return EVERY[name]().eval()
+
+
+def memory(kind: str, *, images: int = IMAGES) -> VisualMemory:
+    """Images of unequal numbers of tokens. kind: grid, regions, or clips."""
+    generator = torch.Generator().manual_seed(5)
+    counts = torch.tensor(COUNTS)[torch.arange(images) % len(COUNTS)]
+    mask = torch.arange(max(COUNTS)) < counts[:, None]  # (B, N)
+    tokens = torch.randn(*mask.shape, VISUAL_WIDTH, generator=generator) * mask[..., None]
+    corners = torch.rand(*mask.shape, 4, generator=generator) * mask[..., None]
+    pooled = torch.randn(images, VISUAL_WIDTH, generator=generator)
+    return VisualMemory(
+        tokens,
+        mask,
+        pooled,
+        boxes=corners.sort(-1).values if kind == "regions" else None,
+        times=torch.arange(max(COUNTS)) * 0.5 * mask if kind == "clips" else None,
+    )
+
+
+def of(memory: VisualMemory, images: list[int], *, tokens: int | None = None) -> VisualMemory:
+    """These of the images, cut to so many tokens."""
+    parts = {name: part[images] for name, part in vars(memory).items() if part is not None}
+    return replace(memory, **{name: part if name == "pooled" else part[:, :tokens] for name, part in parts.items()})
+
+
+def captions(rows: int = ROWS, *, images: int = IMAGES, length: int = LENGTH) -> Tensor:
+    """Random words (B, R, T) that begin with BOS."""
+    words = torch.randint(UNK + 1, VOCABULARY, (images, rows, length), generator=torch.Generator().manual_seed(7))
+    words[..., 0] = BOS
+    return words
+
+
+def steps(decoder: Decoder, context: Context, state: State, words: Tensor) -> tuple[Tensor, Tensor | None, State]:
+    """words (B, R, T) one at a time -> logits (B, R, T, V), attention (B, R, T, N), and the last state."""
+    logits, attentions = [], []
+    for now in words.unbind(2):
+        output = decoder.step(context, state, now)
+        logits.append(output.logits)
+        attentions.append(output.attention)
+        state = output.state
+    return torch.stack(logits, 2), None if attentions[0] is None else torch.stack(attentions, 2), state
+
+
+def assert_same(ours: Tensor, theirs: Tensor, within: float = 1e-5) -> None:
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=within)
