@@ -163,6 +163,7 @@ def _summary(train: list[Example], val: list[Example], vocabulary: Vocabulary, e
 def run(config: DictConfig, folder: Path) -> int:
     """`captioning train`. -> exit status."""
     keep_freed_memory()
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # what a run has to say is said below
     model = train(config, folder)
     log.info(f"done: {model}. Try `captioning caption PHOTO --model {model}`")
     return 0

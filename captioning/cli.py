@@ -1,0 +1,145 @@
+"""The `captioning` command: one thin function a verb. Imports what a verb needs when the verb runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from captioning.errors import UserError
+
+app = typer.Typer(
+    help="Images and video clips into sentences.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # half of the time that --help would take
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+MOST = 1000  # beams, whose number multiplies the memory a search takes
+HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h", "--help"]}
+
+
+@app.command(context_settings=HYDRA)
+def train(context: typer.Context) -> None:
+    """Train a model: captioning train experiment=NAME [KEY=VALUE ...] [-m]
+
+    A Hydra run in runs/NAME. It ends with a model bundle in runs/NAME/model; resume=auto goes on after an interruption.
+    """
+    hydra_verb("train", context.args)
+
+
+@app.command(context_settings=HYDRA)
+def evaluate(context: typer.Context) -> None:
+    """Caption a split and score it: captioning evaluate model=NAME_OR_DIR data=NAME data.split=test [KEY=VALUE ...]"""
+    hydra_verb("evaluate", context.args)
+
+
+@app.command(context_settings=HYDRA)
+def extract(context: typer.Context) -> None:
+    """Fill a feature store: captioning extract encoder=NAME data=NAME store=DIR [KEY=VALUE ...]"""
+    hydra_verb("extract", context.args)
+
+
+@app.command()
+def caption(
+    paths: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.", show_default=False)],
+    model: Annotated[Optional[str], typer.Option(help="A model's folder or name.", show_default=False)] = None,
+    beam_size: Annotated[
+        Optional[int], typer.Option(min=1, max=MOST, help="Beams; 1 is greedy.", show_default="the model's")
+    ] = None,
+    num_captions: Annotated[int, typer.Option(min=1, max=MOST, help="Captions for each photo, best first.")] = 1,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line: file, caption, score.")] = False,
+    attention: Annotated[
+        Optional[Path], typer.Option(help="Write a picture of where the model looked, word by word, into this folder.")
+    ] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders' folders too.")] = False,
+    device: Annotated[Optional[str], typer.Option(help="cpu, cuda, cuda:1, ...", show_default="a GPU if any")] = None,
+) -> None:
+    """Print a sentence for each photo, one line a file.
+
+    Exit status: 0 done, 1 some photos could not be read (each named, the others done), 2 bad usage.
+    """
+
+    def verb() -> int:
+        from captioning.describe import run
+
+        options = {"num_captions": num_captions} if num_captions > 1 else {}
+        if beam_size is not None:
+            options["beam_size"] = beam_size
+        return run(
+            paths, model=model, options=options, as_json=json, attention=attention, recursive=recursive, device=device
+        )
+
+    finish(verb)
+
+
+@app.command()
+def score(
+    references: Annotated[Path, typer.Argument(help="COCO, Karpathy, JSONL or Flickr8k captions.", show_default=False)],
+    predictions: Annotated[list[Path], typer.Argument(help="COCO results or JSONL files.", show_default=False)],
+    metrics: Annotated[str, typer.Option(help="Which, separated by commas.")] = "bleu,meteor,rouge,cider,spice",
+    json: Annotated[Optional[Path], typer.Option(help="Write the scores as JSON to this file.")] = None,
+    per_image: Annotated[Optional[Path], typer.Option(help="Write a CSV of every image, worst first.")] = None,
+    against: Annotated[Optional[Path], typer.Option(help="Test the difference to these predictions.")] = None,
+    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Score the ids on both sides.")] = False,
+    split: Annotated[Optional[str], typer.Option(help="The split of a Karpathy file.")] = None,
+) -> None:
+    """Score result files against references. Needs no model."""
+
+    def verb() -> int:
+        from captioning.metrics.score import score as run
+
+        return run(
+            references, predictions, metrics=tuple(metrics.split(",")), json_file=json, per_image=per_image,
+            against=against, allow_missing=allow_missing, split=split,
+        )
+
+    finish(verb)
+
+
+def main() -> None:
+    """The console script."""
+    logging.basicConfig(format="captioning: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("captioning").setLevel(logging.INFO)
+    for stream in (sys.stdout, sys.stderr):  # a caption that the terminal cannot show is no reason to stop
+        stream.reconfigure(errors="backslashreplace")
+    warnings.filterwarnings("ignore")  # what is wrong with an input is said by us, once, with the file's name
+    app()
+
+
+def finish(verb: Callable[[], int]) -> None:
+    """Runs a verb and exits with its status; what the user can mend is one line on stderr and status 2."""
+    try:
+        status = verb()
+    except UserError as error:
+        print(f"captioning: {error}", file=sys.stderr)
+        status = 2
+    except KeyboardInterrupt:
+        print("captioning: interrupted", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:  # the reader of our output went away: `captioning caption folder | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at the end
+        status = 1
+    raise typer.Exit(status)
+
+
+def hydra_verb(name: str, overrides: list[str]) -> None:
+    """Runs a verb that is configured by conf/NAME.yaml and `overrides`."""
+
+    def verb() -> int:
+        from captioning.configuration import run
+
+        return run(name, overrides)
+
+    finish(verb)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Hydra's side of the command line: where conf/ is, and one verb run under it."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from captioning.errors import UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+VERBS = {
+    "train": "captioning.training.train",
+    "evaluate": "captioning.evaluation",
+    "extract": "captioning.data.extract",
+}
+
+
+def conf_folder() -> Path:
+    """conf/ of an installed package, or of the checkout that is being worked in."""
+    package = Path(__file__).parent
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise UserError(f"the configuration files are missing: neither {package}/conf nor {package.parent}/conf has them")
+
+
+def run(verb: str, overrides: list[str]) -> int:
+    """Composes conf/VERB.yaml with `overrides` and calls the verb with it and the run's folder. -> exit status.
+
+    Understands all of Hydra's own flags, `-m` for a sweep and `--cfg job` among them. What is wrong with the
+    configuration is said in a line or two on stderr and is status 2; a bug ends in a traceback and is status 1.
+    """
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException, InstantiationException
+    from omegaconf.errors import OmegaConfBaseException
+
+    statuses: list[int] = []
+
+    def job(config: DictConfig) -> None:
+        statuses.append(1)
+        try:
+            check_types(verb, config)
+            statuses[-1] = import_module(VERBS[verb]).run(config, Path(HydraConfig.get().runtime.output_dir))
+        except UserError as error:
+            statuses[-1] = failed(error)
+        except (InstantiationException, OmegaConfBaseException) as error:
+            statuses[-1] = failed(error.__cause__ if isinstance(error.__cause__, UserError) else error)
+
+    sys.argv = [f"captioning {verb}", *overrides]
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=verb)(job)()
+    except SystemExit as stop:  # Hydra has printed what is wrong with the overrides, or the traceback of a bug
+        if stop.code:
+            return max(statuses, default=2)
+    except (HydraException, OmegaConfBaseException) as error:
+        return failed(error)
+    return max(statuses, default=0)
+
+
+def check_types(verb: str, config: DictConfig) -> None:
+    """Raises UserError where an override puts a word for a number, a number for a list, or the like."""
+    from hydra import compose
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import OverrideType
+    from omegaconf import OmegaConf
+
+    given = list(HydraConfig.get().overrides.task)
+    choices = HydraConfig.get().runtime.choices
+    parsed = OverridesParser.create().parse_overrides(given)
+    groups = [text for text, override in zip(given, parsed, strict=True) if override.get_key_element() in choices]
+    changes = [
+        override.key_or_group
+        for override in parsed
+        if override.type is OverrideType.CHANGE
+        and override.get_key_element() not in choices
+        and not override.key_or_group.startswith("trainer.")  # of which many may be of several types; Lightning checks
+    ]
+    if not changes:
+        return
+    standard = OmegaConf.to_container(compose(verb, overrides=groups), resolve=False)
+    for name in changes:
+        usual, value = standard, OmegaConf.select(config, name)
+        for key in name.split("."):
+            usual = usual.get(key) if isinstance(usual, dict) else None
+        if not fits(value, usual):
+            raise UserError(f"{name}={value}: that should be like {name}={usual}")
+
+
+def fits(value: Any, usual: Any) -> bool:
+    """Whether a value is of the type of the usual one. None fits always, and text may stand for anything."""
+    from omegaconf import ListConfig
+
+    if value is None or usual is None or isinstance(usual, str):
+        return True
+    if isinstance(usual, bool) or isinstance(value, bool):
+        return isinstance(usual, bool) and isinstance(value, bool)
+    if isinstance(usual, float):
+        return isinstance(value, (int, float))
+    if isinstance(usual, list):
+        return isinstance(value, ListConfig)
+    return not isinstance(usual, int) or isinstance(value, int)
+
+
+def failed(error: Exception) -> int:
+    """Says in one line what is wrong with a configuration. -> exit status."""
+    from omegaconf.errors import MissingMandatoryValue
+
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, MissingMandatoryValue):
+        lines = [f"{error.full_key} has no value: add {error.full_key}=..."]
+    print(f"captioning: {' '.join(lines[:2])}", file=sys.stderr)
+    return 2

@@ -1,0 +1,114 @@
+"""`captioning caption`: sentences for photos and folders of photos, on standard output."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from captioning.captioner import Caption, as_picture, load
+from captioning.data.images import find_images
+from captioning.errors import UserError
+
+SEEN = 512  # pixels of a side that the panels of an attention strip need at most
+
+
+def run(
+    paths: Iterable[Path], *, model: str | None, options: dict[str, Any], as_json: bool, attention: Path | None,
+    recursive: bool, device: str | None,
+) -> int:
+    """One line a photo. -> exit status: 1 where a photo could not be read, each named on stderr, the others done."""
+    if model is None:
+        raise UserError("which model? --model takes a folder, or the name of a run in runs/")
+    strips = AttentionStrips(attention) if attention else None
+    captioner = load(model, device=device)
+    files, failures = expand(paths, recursive)
+    for file, found in captioner.stream(files, details=strips is not None, **options):
+        try:
+            if isinstance(found, UserError):
+                raise found
+            for caption in found:
+                print(line(file, caption, as_json, alone=len(files) == 1 and len(found) == 1), flush=True)
+            if strips:
+                strips.write(file, found[0])
+        except UserError as error:
+            failures += 1
+            complain(error)
+    return 1 if failures else 0
+
+
+def complain(what: object) -> None:
+    """One line on standard error."""
+    print(f"captioning: {what}", file=sys.stderr, flush=True)
+
+
+def expand(paths: Iterable[Path], recursive: bool) -> tuple[list[Path], int]:
+    """The photos that `paths` mean, folders expanded, and how many paths mean none, each named on stderr."""
+    files, failures = [], 0
+    for path in paths:
+        try:
+            files += find_images([path], recursive=recursive)
+        except UserError as error:
+            failures += 1
+            complain(error)
+    return files, failures
+
+
+def line(file: Path, caption: Caption, as_json: bool, *, alone: bool) -> str:
+    """What is printed for a caption: JSON, or the text, with the file in front where there are several.
+
+    Always one line that can be encoded: a file may have a name of any bytes but 0.
+    """
+    name = str(file)
+    if as_json:
+        score = caption.score if math.isfinite(caption.score) else None
+        content = {"file": name, "caption": caption.text, "score": score}
+        return json.dumps(content, ensure_ascii=not name.isprintable())
+    if alone:
+        return caption.text
+    return f"{name if name.isprintable() else repr(name)[1:-1]}\t{caption.text}"
+
+
+class AttentionStrips:
+    """A folder with a picture for each photo: where the model looked, word by word.
+
+    `dog.jpg` has its strip in `dog.png`; further photos of that name, from other folders, in `dog-2.png`, ...
+    """
+
+    def __init__(self, folder: Path):
+        """Makes the folder. Raises UserError where that cannot be."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--attention {folder}: {error.strerror}. Choose a folder that can be written") from None
+        self.folder, self.taken, self.told = folder, set(), False
+
+    def write(self, file: Path, caption: Caption) -> None:
+        """Draws the strip of one caption. Raises UserError where it cannot be written.
+
+        A decoder that does not look at parts of a photo has none, which is said once.
+        """
+        from captioning.attention_map import attention_strip
+
+        if caption.attention is None:
+            if not self.told:
+                complain("--attention: this model does not look at parts of a photo, there is nothing to draw")
+            self.told = True
+            return
+        path = self.folder / f"{self.unused(file.stem)}.png"
+        try:
+            attention_strip(as_picture(file, SEEN), caption.words, caption.attention, caption.boxes).save(path)
+        except (OSError, ValueError) as error:  # no space; or tokens that are neither regions nor a square of cells
+            raise UserError(f"{file}: its attention cannot be drawn into {path} ({error})") from None
+
+    def unused(self, stem: str) -> str:
+        """`stem`, numbered where another photo has taken it."""
+        name, number = stem, 1
+        while name.casefold() in self.taken:
+            number += 1
+            name = f"{stem}-{number}"
+        self.taken.add(name.casefold())
+        return name

@@ -1,0 +1,340 @@
+"""A bundle is the whole model, is data and not code, and is there whole or not at all."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+from tiny_model import DECODERS, pictures, saved_model, tiny_bundle
+
+from captioning.bundle import FILES, load_bundle, replaced_folder, save_bundle
+from captioning.captioner import Captioner
+from captioning.errors import UserError
+from captioning.vocabulary import Vocabulary
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    return saved_model(tmp_path_factory.mktemp("bundle") / "model")
+
+
+@pytest.fixture
+def model(whole, tmp_path) -> Path:
+    """A copy that a test may spoil."""
+    return Path(shutil.copytree(whole, tmp_path / "model"))
+
+
+def changed(model: Path, part: str, values: dict) -> Path:
+    """The model with other values in a part of its configuration."""
+    config = yaml.safe_load((model / "config.yaml").read_text())
+    config[part] |= values
+    (model / "config.yaml").write_text(yaml.safe_dump(config))
+    return model
+
+
+def refusal(model: Path, **options) -> str:
+    with pytest.raises(UserError) as error:
+        load_bundle(model, **options)
+    assert "\n" not in str(error.value) and str(model) in str(error.value)
+    return str(error.value)
+
+
+def logits(bundle) -> torch.Tensor:
+    encoder, words = bundle.encoder, torch.arange(1, 7).expand(4, 2, -1)
+    with torch.inference_mode():
+        memory = encoder(torch.stack([encoder.read(image) for image in pictures(4)]))
+        return bundle.decoder(bundle.decoder.prepare(memory), words)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_saved_model_is_the_same_model(decoder, tmp_path):
+    bundle = tiny_bundle(decoder)
+    loaded = load_bundle(save_bundle(tmp_path / "model", bundle, card="# card"))
+    assert torch.equal(logits(loaded), logits(bundle))
+    assert loaded.vocabulary == bundle.vocabulary
+    captions = [Captioner(each, device="cpu").caption(pictures(4)) for each in (bundle, loaded)]
+    assert captions[0] == captions[1]
+    assert (tmp_path / "model/README.md").read_text() == "# card"
+
+
+def test_half_precision_halves_the_file_and_hardly_moves_the_logits(tmp_path, whole):
+    half = saved_model(tmp_path / "half", half=True)
+    assert (half / "weights.safetensors").stat().st_size < 0.6 * (whole / "weights.safetensors").stat().st_size
+    bundle = load_bundle(half)
+    assert all(tensor.dtype != torch.float16 for tensor in bundle.decoder.state_dict().values())
+    exact = logits(tiny_bundle())
+    assert (logits(bundle) - exact).abs().max() < 0.02 * exact.abs().max()
+
+
+def test_a_weight_too_large_for_half_precision_keeps_its_own(tmp_path):
+    bundle = tiny_bundle()
+    bundle.decoder.predict.bias.data[5] = 1e6
+    loaded = load_bundle(save_bundle(tmp_path / "model", bundle, card="", half=True))
+    assert loaded.decoder.predict.bias[5] == 1e6
+
+
+def test_a_bundle_has_no_pickle_and_no_road_to_the_weights_it_was_trained_from(whole):
+    assert sorted(path.name for path in whole.iterdir()) == sorted([*FILES, "README.md"])
+    config = yaml.safe_load((whole / "config.yaml").read_text())
+    assert config["format"] == 1 and not {"weights", "finetune"} & set(config["encoder"])
+
+
+def test_saving_again_replaces_all_of_it(model):
+    (model / "config.yaml").write_text("format: 1")
+    save_bundle(model, tiny_bundle("show_and_tell"), card="second")
+    assert type(load_bundle(model).decoder).__name__ == "ShowAndTell"
+    assert [path.name for path in model.parent.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize(
+    "failing", ["captioning.bundle.save_file", "captioning.vocabulary.Vocabulary.save", "os.replace"]
+)
+@pytest.mark.parametrize("reason", [KeyboardInterrupt, OSError])
+def test_a_failure_while_saving_leaves_the_former_model(model, monkeypatch, failing, reason):
+    before = {path.name: path.read_bytes() for path in model.iterdir()}
+    real, calls = os.replace, []
+
+    def fail(*arguments, **_):
+        calls.append(arguments)
+        if failing == "os.replace" and len(calls) != 2:  # the new folder is the second to be moved
+            return real(*arguments)
+        raise reason("stop")
+
+    monkeypatch.setattr(failing, fail)
+    with pytest.raises(reason):
+        save_bundle(model, tiny_bundle("show_and_tell"), card="second")
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == before
+    assert [path.name for path in model.parent.iterdir()] == ["model"]
+
+
+def test_a_folder_that_is_no_model_is_not_replaced(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/dear.jpg").write_text("dear")
+    (tmp_path / "file").write_text("dear")
+    for name in ("photos", "file", "file/within"):
+        with pytest.raises(UserError, match=name):
+            saved_model(tmp_path / name)
+    assert (tmp_path / "photos/dear.jpg").read_text() == (tmp_path / "file").read_text() == "dear"
+
+
+def test_a_link_to_a_model_stays_a_link(model, tmp_path):
+    (tmp_path / "best").symlink_to(model)
+    save_bundle(tmp_path / "best", tiny_bundle("show_and_tell"), card="")
+    assert (tmp_path / "best").is_symlink() and type(load_bundle(model).decoder).__name__ == "ShowAndTell"
+
+
+def test_a_relative_folder_is_found_after_the_program_has_moved(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with replaced_folder(Path("here")) as temporary:
+        (temporary / "file").write_text("")
+        monkeypatch.chdir("/")
+    assert (tmp_path / "here/file").exists()
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "garbage", "folder"])
+def test_a_half_there_model_names_the_file(model, name, damage):
+    file, content = model / name, (model / name).read_bytes()
+    file.unlink()
+    if damage == "folder":
+        file.mkdir()
+    elif damage != "missing":
+        shorter = content[: len(content) * 2 // 3]
+        file.write_bytes({"empty": b"", "truncated": shorter, "garbage": b"\xff\xfe{[*&\0" * 40}[damage])
+    assert name in refusal(model)
+
+
+def test_a_model_from_a_newer_version_says_so(model):
+    config = yaml.safe_load((model / "config.yaml").read_text())
+    (model / "config.yaml").write_text(yaml.safe_dump(config | {"format": 2}))
+    assert "format 2" in refusal(model) and "pip install" in refusal(model)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "format: 1",
+        "format: one",
+        "format: true",
+        "format: 1\nencoder: []\ndecoder: {}\ngeneration: {}",
+        "a: &a [*a]",
+        "a: &a {b: 1}\nc: *a",
+        "format: !!python/object/apply:os.system ['touch /tmp/never']",
+        "[" * 600,
+    ],
+    ids=range(10),
+)
+def test_a_file_that_is_no_configuration_is_named(model, text):
+    (model / "config.yaml").write_text(text)
+    assert "config.yaml" in refusal(model)
+
+
+EVIL = [
+    "os.system",
+    "builtins.eval",
+    "subprocess.Popen",
+    "functools.partial",
+    "hydra.utils.call",
+    "captioning.bundle.os.system",
+    "captioning.encoders.grid.load_backbone",
+    "captioning.encoders.grid.Path",
+    "captioning.encoders.grid.torch.load",
+    "captioning.encoders.grid.nothing",
+    "captioning.encoders.grid.GridEncoder.read",
+    "captioning.encoders.nothing.Nothing",
+    "captioning.encoders.",
+    "captioning.encoders..grid.GridEncoder",
+    "captioning.encoders.base.Encoder\0",
+    "captioning.encodersevil.Evil",
+    "captioning.decoders.ensemble.nn.Linear",
+    "captioning.generation.beam.beam",
+    "",
+    None,
+    7,
+    ["os", "system"],
+    {"_target_": "os.system"},
+]
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder", "generation"])
+@pytest.mark.parametrize("target", EVIL, ids=map(str, range(len(EVIL))))
+def test_a_model_builds_nothing_but_parts_of_a_captioner(model, part, target, monkeypatch):
+    monkeypatch.setattr(os, "system", lambda *_: pytest.fail("the model ran a program"))
+    if part == "generation" and target == "captioning.generation.beam.beam":
+        pytest.skip("the right place for it")
+    refusal(changed(model, part, {"_target_": target}))
+
+
+@pytest.mark.parametrize(
+    ("part", "target"),
+    [
+        ("encoder", "captioning.decoders.show_and_tell.ShowAndTell"),
+        ("decoder", "captioning.encoders.grid.GridEncoder"),
+        ("generation", "captioning.decoders.show_and_tell.ShowAndTell"),
+        ("generation", "captioning.generation.output.generated"),
+        ("generation", "captioning.generation.constraints.limits"),
+        ("generation", "captioning.generation.search.Search"),
+    ],
+)
+def test_every_part_stands_in_its_place(model, part, target):
+    refusal(changed(model, part, {"_target_": target}))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"dropout": {"_target_": "os.system", "command": "true"}},
+        {"dropout": [{"_target_": "captioning.bundle.os.system", "command": "true"}]},
+        {"dropout": {"deep": {"_target_": "builtins.eval"}}},
+        {"dropout": "${oc.env:HOME}"},
+        {"_partial_": True},
+        {"_recursive_": False},
+        {"_args_": [1, 2]},
+        {"_target_": "captioning.decoders.ensemble.Ensemble", "_args_": [["x"]]},
+        {"no_such_option": 3},
+        {7: 7},
+    ],
+    ids=range(10),
+)
+def test_a_part_is_given_plain_values_that_it_knows(model, values, monkeypatch):
+    monkeypatch.setattr(os, "system", lambda *_: pytest.fail("the model ran a program"))
+    refusal(changed(model, "decoder", values))
+
+
+@pytest.mark.parametrize(
+    ("part", "values"),
+    [
+        ("decoder", {"width": -1}),
+        ("decoder", {"width": 0}),
+        ("decoder", {"width": 17}),
+        ("decoder", {"width": 10**9}),
+        ("decoder", {"width": 10**30}),
+        ("decoder", {"embedding": 40_000_000}),
+        ("decoder", {"width": "wide"}),
+        ("decoder", {"_target_": "captioning.decoders.transformer.Transformer", "width": 64, "layers": 10**9}),
+        ("decoder", {"_target_": "captioning.decoders.show_and_tell.ShowAndTell"}),
+        ("encoder", {"size": -1}),
+        ("encoder", {"size": 10**9}),
+        ("encoder", {"size": True}),
+        ("encoder", {"grid": 0}),
+        ("encoder", {"grid": 10**6}),
+        ("encoder", {"backbone": "vit_giant_patch14_224"}),
+        ("encoder", {"backbone": "test_vit"}),
+        ("encoder", {"backbone": "no_such_net"}),
+        ("encoder", {"backbone": "hf-hub:some/body"}),
+        ("encoder", {"backbone": "local-dir:/tmp"}),
+        ("encoder", {"backbone": None}),
+        ("generation", {"details": True, "decoder": 3}),
+    ],
+    ids=str,
+)
+def test_sizes_that_are_not_those_of_the_weights_are_refused_at_once(model, part, values):
+    refusal(changed(model, part, values))
+
+
+@pytest.mark.parametrize("values", [{"words": ["a", "dog"]}, {"max_words": 0}, {"max_words": 10**9}])
+def test_a_vocabulary_of_another_model_is_refused(model, values):
+    path = model / "vocabulary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    refusal(model)
+
+
+@pytest.mark.parametrize("change", ["left out", "added", "other shape"])
+def test_weights_of_another_model_are_named(model, change):
+    path = model / "weights.safetensors"
+    weights = load_file(path)
+    name = "decoder.predict.bias"
+    if change == "left out":
+        del weights[name]
+    elif change == "added":
+        name = "decoder.more"
+    if change != "left out":
+        weights[name] = torch.zeros(3)
+    save_file(weights, path)
+    assert name in refusal(model) and "weights.safetensors" in refusal(model)
+
+
+def test_a_part_of_ones_own_needs_ones_word(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/__init__.py").write_text("")
+    (tmp_path / "mine/eyes.py").write_text(
+        "import os\n"
+        "from captioning.encoders.grid import GridEncoder\n\n\n"
+        "class Eyes(GridEncoder):\n"
+        "    def __init__(self, *, backbone, size):\n"
+        "        super().__init__(backbone=backbone, size=size, weights='none')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    model = changed(saved_model(tmp_path / "model"), "encoder", {"_target_": "mine.eyes.Eyes"})
+    assert "allow" in refusal(model) and "mine" not in sys.modules
+    assert type(load_bundle(model, allow=["mine"]).encoder).__name__ == "Eyes"
+    assert "allow" in refusal(model, allow=["min"])
+    refusal(changed(model, "encoder", {"_target_": "mine.eyes.os.system"}), allow=["mine"])
+
+
+def test_an_ensemble_of_parts_is_built_from_data(tmp_path):
+    from captioning.decoders.ensemble import Ensemble
+
+    bundle = tiny_bundle()
+    single = bundle.config["decoder"]
+    bundle.config["decoder"] = {"_target_": "captioning.decoders.ensemble.Ensemble", "decoders": [single, single]}
+    bundle.decoder = Ensemble([bundle.decoder, tiny_bundle().decoder]).eval()
+    loaded = load_bundle(save_bundle(tmp_path / "model", bundle, card=""))
+    assert torch.equal(logits(loaded), logits(bundle))
+
+
+def test_loading_leaves_no_watch_on_layers_behind(model):
+    changed(model, "decoder", {"width": 10**9})
+    refusal(model)
+    assert torch.nn.Linear(2000, 2000).weight.numel() == 4_000_000
+
+
+def test_the_words_of_a_bundle_are_those_of_its_file(whole):
+    assert Vocabulary.load(whole / "vocabulary.json") == load_bundle(whole).vocabulary

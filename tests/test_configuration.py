@@ -1,0 +1,117 @@
+"""What is wrong with a configuration is said in a line or two, from any folder, without a traceback."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from test_cli import captioning  # noqa: F401  the command, as a fixture
+from tiny_model import saved_model
+
+from captioning import configuration
+from captioning.configuration import conf_folder
+from captioning.errors import UserError
+
+SCENES = ["data=scenes", "data.train=4", "vocabulary.min_count=1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "experiment=nonsense"], "nonsense"),
+        (["train", "data=nonsense"], "nonsense"),
+        (["train", "bath_size=3"], "bath_size"),
+        (["train", "decoder.widht=3"], "widht"),
+        (["train", "+decoder.widht=3", *SCENES, "store=null", "encoder.weights=none"], "widht"),
+        (["train", "batch_size=[1"], "[1"),
+        (["train", "batch_size"], "batch_size"),
+        (["train", "batch_size=many"], "batch_size=many"),
+        (["train", "batch_size=1.5"], "batch_size=1.5"),
+        (["train", "progress=3"], "progress=3"),
+        (["train", "decoder.width=wide"], "decoder.width=wide"),
+        (["train", "vocabulary.min_count=true"], "vocabulary.min_count"),
+        (["train", "optimizer.lr=fast"], "optimizer.lr=fast"),
+        (["train", "name=${nowhere}"], "nowhere"),
+        (["train", "data=scenes", "data.size=${nowhere}"], "nowhere"),
+        (["train", "data.root=gone"], "gone"),
+        (["train", "data=table"], "add data.file="),
+        (["train", "data=table", "data.file=gone.csv"], "gone.csv"),
+        (["train", "data.on_missing=perhaps"], "perhaps"),
+        (["train", *SCENES, "encoder.backbone=resnet101x"], "resnet101x"),
+        (["train", *SCENES, "encoder.weights=gone.safetensors"], "gone.safetensors"),
+        (["train", *SCENES, "encoder.size=-3"], "encoder.size"),
+        (["train", *SCENES, "+encoder.siez=3"], "siez"),
+        (["train", *SCENES, "resume=gone.ckpt"], "gone.ckpt"),
+        (["train", *SCENES, "vocabulary.min_count=99999"], "min_count"),
+        (["evaluate"], "add model="),
+        (["evaluate", "model=gone"], "gone"),
+        (["evaluate", "model=MODEL", "data.root=gone"], "gone"),
+        (["evaluate", "model=MODEL", "data=scenes", "data.split=nonsense"], "nonsense"),
+        (["evaluate", "model=MODEL", "device=nonsense"], "nonsense"),
+        (["evaluate", "model=MODEL", "generation=nonsense"], "nonsense"),
+        (["extract", "data.root=gone"], "flickr8k"),
+        (["extract", "data=nonsense"], "nonsense"),
+        (["extract", "encoder=nonsense"], "nonsense"),
+        (["extract", "data=scenes", "batch_size=x"], "batch_size=x"),
+        (["extract", "check=true"], "store"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_a_mistake_in_a_configuration_is_status_2_and_named(captioning, tmp_path, arguments, message):  # noqa: F811
+    if "model=MODEL" in arguments:
+        saved_model(tmp_path / "m")
+        arguments = [argument.replace("MODEL", "m") for argument in arguments]
+    status, _, errors = captioning(*arguments)
+    assert status == 2
+    assert any(message in error for error in errors), errors
+    assert len(errors) <= 25  # Hydra lists the names that there are
+
+
+@pytest.mark.parametrize("verb", configuration.VERBS)
+def test_the_configuration_of_a_verb_can_be_printed_from_anywhere(captioning, verb):  # noqa: F811
+    status, lines, errors = captioning(verb, "--cfg", "job", "data=scenes")
+    assert (status, errors) == (0, []) and "data:" in lines
+
+
+def test_a_bug_in_a_verb_is_status_1_with_a_traceback(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("captioning.data.extract.examples_of", lambda *_: 1 / 0)
+    monkeypatch.setattr(sys, "argv", ["captioning"])
+    assert configuration.run("extract", ["data=scenes", "encoder.weights=none", "encoder.backbone=test_resnet"]) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_number_may_take_any_value_of_its_type(captioning):  # noqa: F811
+    from omegaconf import OmegaConf
+
+    fits = configuration.fits
+    assert fits(3, 1.0) and fits(None, 4) and fits("x", None) and fits(7, "name") and fits(OmegaConf.create([1]), [2])
+    assert not fits("x", 1) and not fits(1.5, 1) and not fits(True, 1) and not fits(1, True) and not fits("a", [1])
+
+
+def test_a_store_is_filled_by_the_command(captioning, tmp_path):  # noqa: F811
+    small = ["data=scenes", "data.train=3", "data.val=2", "data.test=2", "data.unseen=0", "data.size=32"]
+    tiny = ["encoder.backbone=test_resnet", "encoder.weights=none", "encoder.size=32", "store=features", "num_workers=0"]
+    status, _, errors = captioning("extract", *small, *tiny, "splits=[train,val]")
+    assert status == 0, errors
+    assert (tmp_path / "features/store.json").is_file() and not (tmp_path / ".hydra").exists()
+
+
+def test_conf_is_taken_from_the_package_before_the_checkout(monkeypatch, tmp_path):
+    assert (conf_folder() / "train.yaml").is_file()
+    package = tmp_path / "site-packages/captioning"
+    (package / "conf").mkdir(parents=True)
+    monkeypatch.setattr(configuration, "__file__", str(package / "configuration.py"))
+    with pytest.raises(UserError, match="missing"):
+        conf_folder()
+    (package / "conf/train.yaml").write_text("")
+    assert conf_folder() == package / "conf"
+
+
+def test_every_file_of_conf_can_be_read():
+    import yaml
+
+    found = [Path(place, name) for place, _, names in os.walk(conf_folder()) for name in names]
+    assert len(found) > 20 and all(path.suffix == ".yaml" for path in found)
+    for path in found:
+        yaml.safe_load(path.read_text())
