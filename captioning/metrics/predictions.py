@@ -1,0 +1,85 @@
+"""Predicted captions: read from result files, gathered from processes, and held against the references."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from captioning.data.annotations import entries, parse_json, read_text
+from captioning.errors import UserError
+from captioning.metrics.references import ImageId, read_json_lines
+
+
+def read_predictions(path: Path) -> dict[ImageId, str]:
+    """The caption of each image in a COCO result file or JSON lines, in its order. Raises UserError."""
+    text = read_text(path)
+    pairs = _coco_results(text, path) if text.lstrip()[:1] == "[" else _json_lines(text, path)
+    if not pairs:
+        raise UserError(f"{path} holds no captions. Check that it is the right file.")
+    captions: dict[ImageId, str] = {}
+    again: dict[ImageId, str] = {}
+    for image, caption in pairs:
+        if image in captions:
+            again.setdefault(image, caption)
+        captions.setdefault(image, caption)
+    if again:
+        first, caption = next(iter(again.items()))
+        same = "the same caption" if captions[first] == caption else "two captions"
+        count = f"{len(again):,} images occur" if len(again) > 1 else "1 image occurs"
+        raise UserError(f"{path}: {count} more than once, the first is {first} with {same}. Keep one caption an image.")
+    return captions
+
+
+def _coco_results(text: str, path: Path) -> list[tuple[ImageId, str]]:
+    listed = entries({"results": parse_json(text, path)}, "results", {"image_id": (int, str), "caption": str}, path)
+    return [(one["image_id"], one["caption"]) for one in listed]
+
+
+def _json_lines(text: str, path: Path) -> list[tuple[ImageId, str]]:
+    pairs = []
+    for place, image, entry in read_json_lines(text, path):
+        caption = entry.get("caption")
+        if not isinstance(caption, str):
+            raise UserError(f"{place}: caption should be a text, found {'none' if caption is None else caption!r}.")
+        pairs.append((image, caption))
+    return pairs
+
+
+def merge_predictions(parts: Iterable[Mapping[ImageId, str]]) -> dict[ImageId, str]:
+    """The predictions of several processes as one, each image once.
+
+    A sampler gives some images to two processes, so that all have the same number; such an image keeps its first
+    caption.
+    """
+    merged: dict[ImageId, str] = {}
+    for part in parts:
+        for image, caption in part.items():
+            merged.setdefault(image, caption)
+    return merged
+
+
+def common_images(
+    references: Mapping[ImageId, list[str]],
+    predictions: Mapping[ImageId, str],
+    *,
+    names: tuple[str, str] = ("references", "predictions"),
+    allow_missing: bool = False,
+) -> list[ImageId]:
+    """The images of both, in the order of the references.
+
+    Raises UserError naming the first image of one side only and their number, unless `allow_missing`; and always where
+    there is no image in common.
+    """
+    common = [image for image in references if image in predictions]
+    if not common:
+        first = next(iter(predictions), None)
+        raise UserError(f"{names[0]} and {names[1]} have no image in common; {names[1]} starts with {first!r}.")
+    unpredicted = [image for image in references if image not in predictions]
+    unknown = [image for image in predictions if image not in references]
+    for side, other, missing in ((names[0], names[1], unpredicted), (names[1], names[0], unknown)):
+        if missing and not allow_missing:
+            count = f"{len(missing):,} images of {side} are" if len(missing) > 1 else f"1 image of {side} is"
+            raise UserError(
+                f"{count} not in {other}, the first is {missing[0]}. Score only the common ones with --allow-missing."
+            )
+    return common

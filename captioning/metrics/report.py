@@ -1,0 +1,162 @@
+"""All metrics of a set of captions at once: the one function that training, evaluation and `captioning score` call."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from captioning.errors import UserError
+from captioning.metrics.bleu import bleu_of, bleu_statistics
+from captioning.metrics.bootstrap import Resamplable, mean_of
+from captioning.metrics.cider import cider
+from captioning.metrics.java import MetricUnavailable
+from captioning.metrics.meteor import meteor_of, resident_meteor
+from captioning.metrics.ngrams import Corpus, corpus_of
+from captioning.metrics.predictions import common_images
+from captioning.metrics.references import ImageId
+from captioning.metrics.rouge import rouge_l
+from captioning.metrics.spice import Spice
+from captioning.metrics.tokenizer import tokenize_all
+
+log = logging.getLogger("captioning")
+
+DEFAULT_METRICS = ("bleu", "rouge", "cider")  # those that need no Java
+_BLEU = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4")
+_REPORTED = {  # what a user may ask for -> the names reported, in the order of the table
+    "bleu": _BLEU,
+    **{name.lower(): (name,) for name in _BLEU},
+    "meteor": ("METEOR",),
+    "rouge": ("ROUGE-L",),
+    "rouge-l": ("ROUGE-L",),
+    "cider": ("CIDEr",),
+    "cider-d": ("CIDEr",),
+    "spice": ("SPICE",),
+}
+ORDER = (*_BLEU, "METEOR", "ROUGE-L", "CIDEr", "SPICE")
+
+Tokens = list[list[str]]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of I images. BLEU, METEOR, ROUGE-L and SPICE are 0 to 1, CIDEr 0 to 10.
+
+    `corpus` and `per_image`, (I,) in the order of `images`, are keyed by "BLEU-1" to "BLEU-4", "METEOR", "ROUGE-L",
+    "CIDEr" (which is CIDEr-D) and "SPICE". `unavailable` holds a sentence for each metric that could not be computed.
+    """
+
+    images: tuple[ImageId, ...]
+    corpus: dict[str, float]
+    per_image: dict[str, NDArray[np.float64]] = field(repr=False)
+    resamplable: dict[str, Resamplable] = field(repr=False)
+    unavailable: dict[str, str] = field(default_factory=dict)
+
+
+def metric_names(metrics: Sequence[str]) -> list[str]:
+    """The names that "bleu", "rouge-l", ... stand for, in the order of the table. Raises UserError for another one."""
+    asked = [metric.strip().lower() for metric in metrics if metric.strip()]
+    unknown = [metric for metric in asked if metric not in _REPORTED]
+    if unknown or not asked:
+        wrong = f"there is no metric {unknown[0]!r}" if unknown else "no metric is named"
+        raise UserError(f"{wrong}. Choose from {', '.join(_REPORTED)}.")
+    wanted = {name for metric in asked for name in _REPORTED[metric]}
+    return [name for name in ORDER if name in wanted]
+
+
+def evaluate(
+    references: Mapping[ImageId, Sequence[str]],
+    hypotheses: Mapping[ImageId, str],
+    metrics: Sequence[str] = DEFAULT_METRICS,
+) -> Scores:
+    """Score raw captions, one hypothesis for each image, against any number of references each.
+
+    Both are tokenized here as the official evaluation does it, in the order of `references`. A metric whose Java
+    program cannot run is left out with a warning. Raises UserError where an image is on one side only, has no
+    reference, or a metric's name is unknown.
+    """
+    names = metric_names(metrics)
+    images = common_images(references, hypotheses)
+    bare = [image for image in images if not references[image]]
+    if bare:
+        raise UserError(f"{len(bare):,} images have no reference caption, the first is {bare[0]}.")
+    return score_tokens(images, *tokenized(images, references, hypotheses), names)
+
+
+def tokenized(
+    images: Sequence[ImageId], references: Mapping[ImageId, Sequence[str]], hypotheses: Mapping[ImageId, str]
+) -> tuple[list[Tokens], Tokens]:
+    """The words of the references and of the hypotheses of some images, in their order."""
+    words = iter(tokenize_all([caption for image in images for caption in references[image]]))
+    grouped = [list(islice(words, len(references[image]))) for image in images]
+    return grouped, tokenize_all([hypotheses[image] for image in images])
+
+
+def score_tokens(
+    images: Sequence[ImageId], references: list[Tokens], hypotheses: Tokens, names: Sequence[str]
+) -> Scores:
+    """`evaluate` for captions that are words already; `names` as `metric_names` gives them."""
+    corpus = corpus_of(references, hypotheses)
+    scores = Scores(tuple(images), {}, {}, {})
+    if set(_BLEU) & set(names):
+        _add_bleu(scores, corpus)
+    if "METEOR" in names:
+        _try(scores, "METEOR", lambda: _add_meteor(scores, references, hypotheses))
+    if "ROUGE-L" in names:
+        _add_mean(scores, "ROUGE-L", rouge_l(corpus))
+    if "CIDEr" in names:
+        _add_mean(scores, "CIDEr", cider(corpus))
+    if "SPICE" in names:
+        _try(scores, "SPICE", lambda: _add_mean(scores, "SPICE", Spice().score(*_lines(references, hypotheses))))
+    for values in (scores.corpus, scores.per_image, scores.resamplable):
+        for name in set(values) - set(names):
+            del values[name]
+    return scores
+
+
+def _add_mean(scores: Scores, name: str, values: NDArray[np.float64]) -> None:
+    scores.corpus[name] = float(values.mean())
+    scores.per_image[name] = values
+    scores.resamplable[name] = mean_of(values)
+
+
+def _add_bleu(scores: Scores, corpus: Corpus) -> None:
+    statistics = bleu_statistics(corpus)
+    rows = np.column_stack(list(vars(statistics).values()))
+    per_image, of_corpus = _bleu_of_rows(rows), _bleu_of_rows(rows.sum(axis=0))
+    for index, name in enumerate(_BLEU):
+        scores.corpus[name] = float(of_corpus[index])
+        scores.per_image[name] = per_image[:, index]
+        scores.resamplable[name] = Resamplable(rows, partial(_bleu_of_order, index))
+
+
+def _bleu_of_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    return bleu_of(rows[..., :4], rows[..., 4:8], rows[..., 8], rows[..., 9])
+
+
+def _bleu_of_order(index: int, sums: NDArray[np.float64], images: int) -> NDArray[np.float64]:
+    return _bleu_of_rows(sums)[..., index]
+
+
+def _add_meteor(scores: Scores, references: list[Tokens], hypotheses: Tokens) -> None:
+    result = resident_meteor().score(*_lines(references, hypotheses))
+    scores.corpus["METEOR"] = result.corpus
+    scores.per_image["METEOR"] = result.per_image
+    scores.resamplable["METEOR"] = Resamplable(result.statistics, lambda sums, images: meteor_of(sums))
+
+
+def _lines(references: list[Tokens], hypotheses: Tokens) -> tuple[list[list[str]], list[str]]:
+    return [[" ".join(words) for words in those] for those in references], [" ".join(words) for words in hypotheses]
+
+
+def _try(scores: Scores, name: str, compute) -> None:
+    try:
+        compute()
+    except MetricUnavailable as error:
+        scores.unavailable[name] = str(error)
+        log.warning("%s", error)

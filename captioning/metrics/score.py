@@ -1,0 +1,214 @@
+"""What `captioning score` does: result files against references, as a table, as JSON and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from captioning.errors import UserError
+from captioning.metrics.bootstrap import Difference, bootstrap, interval, paired_difference, resample_counts
+from captioning.metrics.predictions import common_images, read_predictions
+from captioning.metrics.references import ImageId, References, read_references
+from captioning.metrics.report import DEFAULT_METRICS, ORDER, Scores, metric_names, score_tokens, tokenized
+
+_WORST_BY = ("CIDEr", "SPICE", "METEOR", "ROUGE-L", "BLEU-4", "BLEU-3", "BLEU-2", "BLEU-1")
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Result:
+    """One result file, scored."""
+
+    path: Path
+    captions: dict[ImageId, str]
+    scores: Scores
+    intervals: dict[str, tuple[float, float]]
+    differences: dict[str, Difference]  # to the file given with --against
+    left_out: int  # images on one side only
+
+
+def score(
+    references: Path,
+    predictions: Sequence[Path],
+    *,
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    json_file: Path | None = None,
+    per_image: Path | None = None,
+    against: Path | None = None,
+    allow_missing: bool = False,
+    split: str | None = None,
+    samples: int = 1000,
+    seed: int = 0,
+) -> int:
+    """Print the scores of each result file with 95% intervals, and write them where asked. -> exit status 0.
+
+    `against` is tested resample by resample on the same images. What cannot be read, or is not on both sides, raises
+    UserError; `allow_missing` scores the common images and says how many are left out.
+    """
+    names = metric_names(metrics)
+    read = read_references(references)
+    paths = [*predictions, *([against] if against else [])]
+    every = [_named(read, read_predictions(path)) for path in paths]
+    captions = read.of_split(split, (image for one in every for image in one), references)
+    images = [
+        common_images(captions, one, names=(str(references), str(path)), allow_missing=allow_missing)
+        for path, one in zip(paths, every, strict=True)
+    ]
+    if against:  # a paired test needs the same images
+        shared = set(images[0]).intersection(*images[1:])
+        images = [[image for image in images[0] if image in shared]] * len(images)
+        if not shared:
+            raise UserError(f"{against} and the other results have no image in common.")
+    scores = _score_all(captions, every, images, names)
+    results = [
+        Result(path, one, those, {}, {}, len(captions.keys() | one.keys()) - len(those.images))
+        for path, one, those in zip(paths, every, scores, strict=True)
+    ]
+    _warn(results)
+    if samples:
+        results = _resampled(results, bool(against), samples, seed)
+    print(table(results, against))
+    if json_file:
+        write_whole(json_file, json.dumps(_as_json(references, results, against, samples, seed), indent=1) + "\n")
+    if per_image:
+        write_whole(per_image, per_image_csv(results))
+    return 0
+
+
+def _named(references: References, predictions: dict[ImageId, str]) -> dict[ImageId, str]:
+    return {references.image(name): caption for name, caption in predictions.items()}
+
+
+def _score_all(
+    captions: dict[ImageId, list[str]],
+    every: Sequence[dict[ImageId, str]],
+    images: Sequence[list[ImageId]],
+    names: Sequence[str],
+) -> list[Scores]:
+    scored = []
+    for one, those in zip(every, images, strict=True):
+        scores = score_tokens(those, *tokenized(those, captions, one), names)
+        # What is missing is missing for every file: ask and warn once.
+        names = [name for name in names if name not in scores.unavailable]
+        scored.append(scores)
+        if not names:
+            raise UserError(next(iter(scores.unavailable.values())))
+    return scored
+
+
+def _warn(results: Sequence[Result]) -> None:
+    for result in results:
+        if result.left_out:
+            scored = len(result.scores.images)
+            print(f"{result.path}: scored {scored:,} images, left out {result.left_out:,}.", file=sys.stderr)
+
+
+def _resampled(results: list[Result], compare: bool, samples: int, seed: int) -> list[Result]:
+    """The results with intervals, and with the differences of all but the last to the last."""
+    draws, drawn = np.empty((0, 0)), []
+    for result in results:
+        if draws.shape[1] != len(result.scores.images):
+            draws = resample_counts(len(result.scores.images), samples, seed)
+        drawn.append({name: bootstrap(metric, draws) for name, metric in result.scores.resamplable.items()})
+    done = []
+    for result, values in zip(results, drawn, strict=True):
+        differences = {}
+        if compare and result is not results[-1]:
+            for name in values.keys() & drawn[-1].keys():
+                gain = result.scores.corpus[name] - results[-1].scores.corpus[name]
+                differences[name] = paired_difference(values[name], drawn[-1][name], gain, LEVEL)
+        intervals = {name: interval(value, LEVEL) for name, value in values.items()}
+        done.append(replace(result, intervals=intervals, differences=differences))
+    return done
+
+
+def table(results: Sequence[Result], against: Path | None) -> str:
+    """The scores times 100 with their intervals, a row a metric, a column a result file."""
+    rows = [["x100", *(str(result.path) for result in results)]]
+    rows.append(["images", *(f"{len(result.scores.images):,}" for result in results)])
+    for name in ORDER:
+        if any(name in result.scores.corpus for result in results):
+            rows.append([name, *(_cell(result, name) for result in results)])
+    lines = _aligned(rows)
+    compared = [result for result in results if result.differences]
+    for result in compared:
+        lines += ["", f"{result.path} minus {against}, paired bootstrap:"]
+        found = [(name, result.differences[name]) for name in ORDER if name in result.differences]
+        lines += _aligned([[name, _difference(difference)] for name, difference in found])
+    return "\n".join(lines)
+
+
+def _cell(result: Result, name: str) -> str:
+    if name not in result.scores.corpus:
+        return "-"
+    low, high = result.intervals.get(name, (np.nan, np.nan))
+    value = f"{100 * result.scores.corpus[name]:.2f}"
+    return value if np.isnan(low) else f"{value} [{100 * low:.2f}, {100 * high:.2f}]"
+
+
+def _difference(found: Difference) -> str:
+    return f"{100 * found.value:+.2f} [{100 * found.low:+.2f}, {100 * found.high:+.2f}]  p = {found.p_value:.3f}"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _as_json(
+    references: Path, results: Sequence[Result], against: Path | None, samples: int, seed: int
+) -> dict[str, Any]:
+    return {
+        "references": str(references),
+        "against": str(against) if against else None,
+        "bootstrap": {"samples": samples, "seed": seed, "level": LEVEL},
+        "results": [
+            {
+                "predictions": str(result.path),
+                "images": len(result.scores.images),
+                "left_out": result.left_out,
+                "scores": result.scores.corpus,
+                "intervals": result.intervals,
+                "differences": {name: asdict(found) for name, found in result.differences.items()},
+                "unavailable": result.scores.unavailable,
+            }
+            for result in results
+        ],
+    }
+
+
+def per_image_csv(results: Sequence[Result]) -> str:
+    """One line for each image of each result file, the worst first: by CIDEr, or the best other metric there is."""
+    names = [name for name in ORDER if name in results[0].scores.per_image]
+    by = next(name for name in _WORST_BY if name in names)
+    lines = []
+    for result in results:
+        values = np.column_stack([result.scores.per_image[name] for name in names]).tolist()
+        for image, row in zip(result.scores.images, values, strict=True):
+            lines.append([str(result.path), image, result.captions[image], *row])
+    lines.sort(key=lambda line: line[3 + names.index(by)])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["predictions", "image_id", "caption", *names])
+    writer.writerows(lines)
+    return text.getvalue()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all. Raises UserError."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
+        os.replace(part, path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from error

@@ -1,0 +1,123 @@
+"""The project's Transformer and the same network, with the same weights, in Hugging Face's transformers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from captioning.decoders.transformer import Transformer
+from captioning.memory import VisualMemory
+from captioning.vocabulary import BOS, EOS, PAD, UNK
+
+WORDS, WIDTH, LAYERS, HEADS, HIDDEN, PLACES = 10_000, 512, 6, 8, 2048, 64
+NEVER = -1e4
+
+
+def ours(*, ends: bool) -> Transformer:
+    """A decoder of 6 layers that never ends, or whose captions end as people's do, most after 8 to 12 words."""
+    torch.manual_seed(0)
+    decoder = Transformer(
+        visual_width=WIDTH, vocabulary_size=WORDS, width=WIDTH, layers=LAYERS, heads=HEADS, feed_forward=HIDDEN
+    ).eval()
+    with torch.no_grad():
+        decoder.predict.weight.normal_(std=0.25)  # as sure of its words as a trained one, if at random
+        decoder.predict.bias[[PAD, BOS, UNK]] = NEVER
+        decoder.predict.bias[EOS] = NEVER
+        if ends:
+            end_by_place(decoder)
+    return decoder
+
+
+def end_by_place(decoder: Transformer) -> None:
+    """Keeps one channel of the residual stream for the place of a word, and lets the end be read from it."""
+    decoder.embed.weight[:, 0] = 0
+    decoder.predict.weight[:, 0] = 0
+    for layer in decoder.layers:
+        for output in (layer.listen.output, layer.look.output, layer.think[-1]):
+            output.weight[0] = 0
+            output.bias[0] = 0
+    decoder.predict.weight[EOS].normal_(std=0.12)
+    decoder.predict.weight[EOS, 0] = 2.0
+    decoder.predict.bias[EOS] = 21.0
+    place = decoder.positions
+    table = place(0, PLACES, torch.device("cpu")).clone()
+    table[:, 0] = 0.5 * (torch.arange(PLACES) - 11)
+    place.forward = lambda begin, end, device: table[begin:end].squeeze(0) if end == begin + 1 else table[begin:end]
+
+
+def memory(images: int, tokens: int, width: int = WIDTH) -> VisualMemory:
+    generator = torch.Generator().manual_seed(1)
+    features = torch.randn(images, tokens, width, generator=generator)
+    return VisualMemory(features, torch.ones(images, tokens, dtype=torch.bool), features.mean(1))
+
+
+def theirs(decoder: Transformer):
+    """The same decoder as a `PegasusForConditionalGeneration`, whose encoder is not used."""
+    from transformers import PegasusConfig, PegasusForConditionalGeneration
+
+    config = PegasusConfig(
+        vocab_size=WORDS,
+        d_model=WIDTH,
+        encoder_layers=1,
+        decoder_layers=LAYERS,
+        encoder_attention_heads=HEADS,
+        decoder_attention_heads=HEADS,
+        encoder_ffn_dim=HIDDEN,
+        decoder_ffn_dim=HIDDEN,
+        activation_function="relu",
+        scale_embedding=True,
+        max_position_embeddings=PLACES,
+        tie_word_embeddings=False,
+        pad_token_id=PAD,
+        bos_token_id=BOS,
+        eos_token_id=EOS,
+        decoder_start_token_id=BOS,
+        forced_eos_token_id=None,
+    )
+    model = PegasusForConditionalGeneration(config).eval()
+    inner = model.model.decoder
+    with torch.no_grad():
+        inner.embed_tokens.weight.copy_(decoder.embed.weight)
+        inner.embed_positions.weight.copy_(decoder.positions(0, PLACES, torch.device("cpu")))
+        model.lm_head.weight.copy_(decoder.predict.weight)
+        model.final_logits_bias.copy_(decoder.predict.bias[None])
+    inner.layer_norm.load_state_dict(decoder.norm.state_dict())
+    for layer, own in zip(inner.layers, decoder.layers, strict=True):
+        for norm, own_norm in (
+            (layer.self_attn_layer_norm, own.listen_norm),
+            (layer.encoder_attn_layer_norm, own.look_norm),
+            (layer.final_layer_norm, own.think_norm),
+        ):
+            norm.load_state_dict(own_norm.state_dict())
+        attention, look = layer.self_attn, layer.encoder_attn
+        fill((attention.q_proj, attention.k_proj, attention.v_proj), own.listen.inputs)
+        fill((look.q_proj,), own.look.query)
+        fill((look.k_proj, look.v_proj), own.look.keys_values)
+        fill((attention.out_proj,), own.listen.output)
+        fill((look.out_proj,), own.look.output)
+        fill((layer.fc1,), own.think[0])
+        fill((layer.fc2,), own.think[-1])
+    return model
+
+
+def fill(parts, whole) -> None:
+    """Copies one linear layer into the layers that its outputs are cut into."""
+    with torch.no_grad():
+        for part, weight, bias in zip(parts, whole.weight.chunk(len(parts)), whole.bias.chunk(len(parts)), strict=True):
+            part.weight.copy_(weight)
+            part.bias.copy_(bias)
+
+
+def their_beam(model, tokens: Tensor, *, beam_size: int, max_words: int) -> Tensor:
+    """tokens (B, N, W) as the decoder's encoder leaves them -> words (B, T), the likeliest caption of each."""
+    from transformers.modeling_outputs import BaseModelOutput
+
+    words = model.generate(
+        encoder_outputs=BaseModelOutput(tokens),
+        attention_mask=torch.ones(tokens.shape[:2], dtype=torch.long),
+        num_beams=beam_size,
+        length_penalty=0.0,
+        max_new_tokens=max_words,
+        do_sample=False,
+    )
+    return words[:, 1:]
