@@ -21,10 +21,10 @@ test: $(VENV)/installed
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/installed
-	$(BIN)/python -m tests.benchmarks $(ONLY)
+	@for name in $(or $(ONLY),metrics generation); do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
 
 fuzz: $(VENV)/installed
-	$(BIN)/python -m tests.fuzz $(ONLY)
+	$(BIN)/python tests/metrics/fuzz_tokenizer.py $(or $(N),20000)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check captioning tests

@@ -84,7 +84,7 @@ def caption(
 def score(
     references: Annotated[Path, typer.Argument(help="COCO, Karpathy, JSONL or Flickr8k captions.", show_default=False)],
     predictions: Annotated[list[Path], typer.Argument(help="COCO results or JSONL files.", show_default=False)],
-    metrics: Annotated[str, typer.Option(help="Which, separated by commas.")] = "bleu,meteor,rouge,cider,spice",
+    metrics: Annotated[str, typer.Option(help="Of bleu, meteor, rouge, cider, spice.")] = "bleu,rouge,cider",
     json: Annotated[Optional[Path], typer.Option(help="Write the scores as JSON to this file.")] = None,
     per_image: Annotated[Optional[Path], typer.Option(help="Write a CSV of every image, worst first.")] = None,
     against: Annotated[Optional[Path], typer.Option(help="Test the difference to these predictions.")] = None,

@@ -55,7 +55,7 @@ def run(config: DictConfig, folder: Path) -> int:
     captioner = load(config.model, device=config.device, allow=config.allow)
     source_config = {key: value for key, value in config.data.items() if key != "split"}
     source = instantiate(source_config)
-    generation = instantiate(config.generation) if config.generation else None
+    generation = instantiate(config.generation) if "generation" in config else None  # else the model's own
     references, hypotheses = caption_split(
         captioner,
         source,

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -63,12 +62,15 @@ def test_a_saved_model_is_the_same_model(decoder, tmp_path):
 
 
 def test_half_precision_halves_the_file_and_hardly_moves_the_logits(tmp_path, whole):
-    half = saved_model(tmp_path / "half", half=True)
+    tame = tiny_bundle()
+    for parameter in tame.decoder.parameters():  # as trained weights are: no cell saturated, nothing on an edge
+        parameter.data /= 10
+    half = save_bundle(tmp_path / "half", tame, card="", half=True)
     assert (half / "weights.safetensors").stat().st_size < 0.6 * (whole / "weights.safetensors").stat().st_size
     bundle = load_bundle(half)
     assert all(tensor.dtype != torch.float16 for tensor in bundle.decoder.state_dict().values())
-    exact = logits(tiny_bundle())
-    assert (logits(bundle) - exact).abs().max() < 0.02 * exact.abs().max()
+    exact = logits(tame)
+    assert (logits(bundle) - exact).abs().max() < 0.01 * exact.abs().max()
 
 
 def test_a_weight_too_large_for_half_precision_keeps_its_own(tmp_path):
@@ -176,109 +178,6 @@ def test_a_file_that_is_no_configuration_is_named(model, text):
     assert "config.yaml" in refusal(model)
 
 
-EVIL = [
-    "os.system",
-    "builtins.eval",
-    "subprocess.Popen",
-    "functools.partial",
-    "hydra.utils.call",
-    "captioning.bundle.os.system",
-    "captioning.encoders.grid.load_backbone",
-    "captioning.encoders.grid.Path",
-    "captioning.encoders.grid.torch.load",
-    "captioning.encoders.grid.nothing",
-    "captioning.encoders.grid.GridEncoder.read",
-    "captioning.encoders.nothing.Nothing",
-    "captioning.encoders.",
-    "captioning.encoders..grid.GridEncoder",
-    "captioning.encoders.base.Encoder\0",
-    "captioning.encodersevil.Evil",
-    "captioning.decoders.ensemble.nn.Linear",
-    "captioning.generation.beam.beam",
-    "",
-    None,
-    7,
-    ["os", "system"],
-    {"_target_": "os.system"},
-]
-
-
-@pytest.mark.parametrize("part", ["encoder", "decoder", "generation"])
-@pytest.mark.parametrize("target", EVIL, ids=map(str, range(len(EVIL))))
-def test_a_model_builds_nothing_but_parts_of_a_captioner(model, part, target, monkeypatch):
-    monkeypatch.setattr(os, "system", lambda *_: pytest.fail("the model ran a program"))
-    if part == "generation" and target == "captioning.generation.beam.beam":
-        pytest.skip("the right place for it")
-    refusal(changed(model, part, {"_target_": target}))
-
-
-@pytest.mark.parametrize(
-    ("part", "target"),
-    [
-        ("encoder", "captioning.decoders.show_and_tell.ShowAndTell"),
-        ("decoder", "captioning.encoders.grid.GridEncoder"),
-        ("generation", "captioning.decoders.show_and_tell.ShowAndTell"),
-        ("generation", "captioning.generation.output.generated"),
-        ("generation", "captioning.generation.constraints.limits"),
-        ("generation", "captioning.generation.search.Search"),
-    ],
-)
-def test_every_part_stands_in_its_place(model, part, target):
-    refusal(changed(model, part, {"_target_": target}))
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"dropout": {"_target_": "os.system", "command": "true"}},
-        {"dropout": [{"_target_": "captioning.bundle.os.system", "command": "true"}]},
-        {"dropout": {"deep": {"_target_": "builtins.eval"}}},
-        {"dropout": "${oc.env:HOME}"},
-        {"_partial_": True},
-        {"_recursive_": False},
-        {"_args_": [1, 2]},
-        {"_target_": "captioning.decoders.ensemble.Ensemble", "_args_": [["x"]]},
-        {"no_such_option": 3},
-        {7: 7},
-    ],
-    ids=range(10),
-)
-def test_a_part_is_given_plain_values_that_it_knows(model, values, monkeypatch):
-    monkeypatch.setattr(os, "system", lambda *_: pytest.fail("the model ran a program"))
-    refusal(changed(model, "decoder", values))
-
-
-@pytest.mark.parametrize(
-    ("part", "values"),
-    [
-        ("decoder", {"width": -1}),
-        ("decoder", {"width": 0}),
-        ("decoder", {"width": 17}),
-        ("decoder", {"width": 10**9}),
-        ("decoder", {"width": 10**30}),
-        ("decoder", {"embedding": 40_000_000}),
-        ("decoder", {"width": "wide"}),
-        ("decoder", {"_target_": "captioning.decoders.transformer.Transformer", "width": 64, "layers": 10**9}),
-        ("decoder", {"_target_": "captioning.decoders.show_and_tell.ShowAndTell"}),
-        ("encoder", {"size": -1}),
-        ("encoder", {"size": 10**9}),
-        ("encoder", {"size": True}),
-        ("encoder", {"grid": 0}),
-        ("encoder", {"grid": 10**6}),
-        ("encoder", {"backbone": "vit_giant_patch14_224"}),
-        ("encoder", {"backbone": "test_vit"}),
-        ("encoder", {"backbone": "no_such_net"}),
-        ("encoder", {"backbone": "hf-hub:some/body"}),
-        ("encoder", {"backbone": "local-dir:/tmp"}),
-        ("encoder", {"backbone": None}),
-        ("generation", {"details": True, "decoder": 3}),
-    ],
-    ids=str,
-)
-def test_sizes_that_are_not_those_of_the_weights_are_refused_at_once(model, part, values):
-    refusal(changed(model, part, values))
-
-
 @pytest.mark.parametrize("values", [{"words": ["a", "dog"]}, {"max_words": 0}, {"max_words": 10**9}])
 def test_a_vocabulary_of_another_model_is_refused(model, values):
     path = model / "vocabulary.json"
@@ -301,24 +200,6 @@ def test_weights_of_another_model_are_named(model, change):
     assert name in refusal(model) and "weights.safetensors" in refusal(model)
 
 
-def test_a_part_of_ones_own_needs_ones_word(tmp_path, monkeypatch):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine/__init__.py").write_text("")
-    (tmp_path / "mine/eyes.py").write_text(
-        "import os\n"
-        "from captioning.encoders.grid import GridEncoder\n\n\n"
-        "class Eyes(GridEncoder):\n"
-        "    def __init__(self, *, backbone, size):\n"
-        "        super().__init__(backbone=backbone, size=size, weights='none')\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    model = changed(saved_model(tmp_path / "model"), "encoder", {"_target_": "mine.eyes.Eyes"})
-    assert "allow" in refusal(model) and "mine" not in sys.modules
-    assert type(load_bundle(model, allow=["mine"]).encoder).__name__ == "Eyes"
-    assert "allow" in refusal(model, allow=["min"])
-    refusal(changed(model, "encoder", {"_target_": "mine.eyes.os.system"}), allow=["mine"])
-
-
 def test_an_ensemble_of_parts_is_built_from_data(tmp_path):
     from captioning.decoders.ensemble import Ensemble
 
@@ -328,12 +209,6 @@ def test_an_ensemble_of_parts_is_built_from_data(tmp_path):
     bundle.decoder = Ensemble([bundle.decoder, tiny_bundle().decoder]).eval()
     loaded = load_bundle(save_bundle(tmp_path / "model", bundle, card=""))
     assert torch.equal(logits(loaded), logits(bundle))
-
-
-def test_loading_leaves_no_watch_on_layers_behind(model):
-    changed(model, "decoder", {"width": 10**9})
-    refusal(model)
-    assert torch.nn.Linear(2000, 2000).weight.numel() == 4_000_000
 
 
 def test_the_words_of_a_bundle_are_those_of_its_file(whole):

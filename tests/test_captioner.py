@@ -33,7 +33,7 @@ def test_a_picture_gets_the_same_caption_alone_and_in_company(decoder):
     for image, one in zip(images, together, strict=True):
         alone = captioner.caption(image, details=True)
         assert alone.text == one.text and alone.words == one.words
-        assert alone.score == pytest.approx(one.score, abs=1e-5)
+        assert alone.score == pytest.approx(one.score, abs=1e-4)
         if decoder == "show_attend_tell":
             np.testing.assert_allclose(alone.attention, one.attention, atol=1e-5)
 

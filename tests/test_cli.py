@@ -221,6 +221,42 @@ def test_a_bug_ends_in_a_traceback(monkeypatch, model, photos):
         cli.main()
 
 
+@pytest.fixture
+def captions(tmp_path) -> tuple[Path, Path]:
+    """References in COCO's layout, and results."""
+    texts = ["a dog runs on the grass", "two cats sleep under a red chair", "a boy throws a ball"]
+    results = [{"image_id": i, "caption": text} for i, text in enumerate(texts)]
+    annotations = [{"id": 7 + result["image_id"], **result} for result in results]
+    references = {"images": [{"id": i} for i in range(3)], "annotations": annotations}
+    (tmp_path / "references.json").write_text(json.dumps(references))
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    return tmp_path / "references.json", tmp_path / "results.json"
+
+
+def test_results_that_are_the_references_score_in_full(captioning, captions, tmp_path):
+    status, lines, _ = captioning("score", *captions, "--metrics", "bleu,rouge", "--json", "scores.json")
+    assert status == 0 and any("BLEU-4" in line and "100.0" in line for line in lines)
+    assert json.loads((tmp_path / "scores.json").read_text())
+
+
+@pytest.mark.parametrize("wrong", [["--metrics", "blue"], ["--against", "gone.json"], ["--json", "results.json/here"]])
+def test_scores_that_cannot_be_had_are_status_2(captioning, captions, wrong):
+    status, _, errors = captioning("score", *captions, *wrong)
+    assert status == 2 and len(errors) >= 1 and any(wrong[1].split("/")[0] in error for error in errors)
+
+
+def test_scoring_starts_without_torch(captions):
+    program = (
+        "import sys; from captioning.cli import main\n"
+        f"sys.argv = ['captioning', 'score', *{[str(file) for file in captions]!r}, '--metrics', 'bleu,cider']\n"
+        "try: main()\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "print(sorted({'torch', 'hydra', 'nltk', 'timm', 'PIL'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
+
+
 def test_help_starts_cold_without_anything_heavy():
     program = (
         "import sys; from captioning.cli import main; sys.argv = ['captioning', '--help']\n"

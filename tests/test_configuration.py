@@ -48,7 +48,7 @@ SCENES = ["data=scenes", "data.train=4", "vocabulary.min_count=1"]
         (["evaluate", "model=MODEL", "data.root=gone"], "gone"),
         (["evaluate", "model=MODEL", "data=scenes", "data.split=nonsense"], "nonsense"),
         (["evaluate", "model=MODEL", "device=nonsense"], "nonsense"),
-        (["evaluate", "model=MODEL", "generation=nonsense"], "nonsense"),
+        (["evaluate", "model=MODEL", "generation=nonsense", "data.root=gone"], "nonsense"),
         (["extract", "data.root=gone"], "flickr8k"),
         (["extract", "data=nonsense"], "nonsense"),
         (["extract", "encoder=nonsense"], "nonsense"),
@@ -91,7 +91,8 @@ def test_a_number_may_take_any_value_of_its_type(captioning):  # noqa: F811
 
 def test_a_store_is_filled_by_the_command(captioning, tmp_path):  # noqa: F811
     small = ["data=scenes", "data.train=3", "data.val=2", "data.test=2", "data.unseen=0", "data.size=32"]
-    tiny = ["encoder.backbone=test_resnet", "encoder.weights=none", "encoder.size=32", "store=features", "num_workers=0"]
+    tiny = ["encoder.backbone=test_resnet", "encoder.weights=none", "encoder.size=32", "num_workers=0"]
+    small.append("store=features")
     status, _, errors = captioning("extract", *small, *tiny, "splits=[train,val]")
     assert status == 0, errors
     assert (tmp_path / "features/store.json").is_file() and not (tmp_path / ".hydra").exists()

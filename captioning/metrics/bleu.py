@@ -28,18 +28,11 @@ def bleu_statistics(corpus: Corpus) -> BleuStatistics:
     corpus = corpus.split
     length = corpus.lengths[corpus.references :]
     correct = np.empty((corpus.images, MAX_ORDER))
-    for order, counts in enumerate(corpus.counts):
-        split = np.searchsorted(counts.sentences, corpus.references)
-        keys = corpus.image_of[counts.sentences] * counts.distinct + counts.ngrams
-        wanted, seen = keys[split:], keys[:split]
-        place = np.searchsorted(wanted, seen)
-        found = place < len(wanted)
-        found[found] = wanted[place[found]] == seen[found]
-        most = np.zeros(len(wanted), dtype=np.int64)
-        np.maximum.at(most, place[found], counts.counts[:split][found])
-        clipped = np.minimum(most, counts.counts[split:])
-        images = counts.sentences[split:] - corpus.references
-        correct[:, order] = sums(images, clipped, corpus.images)
+    for order, (counts, shared) in enumerate(zip(corpus.counts, corpus.shared, strict=True)):
+        most = np.zeros_like(counts.counts)
+        np.maximum.at(most, shared.hypotheses, counts.counts[shared.references])
+        clipped = np.minimum(most, counts.counts)
+        correct[:, order] = sums(counts.sentences, clipped, len(corpus.lengths))[corpus.references :]
     return BleuStatistics(
         correct=correct,
         guessed=np.maximum(0, length[:, None] - np.arange(MAX_ORDER)).astype(float),

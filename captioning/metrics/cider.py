@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from captioning.metrics.ngrams import MAX_ORDER, Corpus, NgramCounts, sums
+from captioning.metrics.ngrams import MAX_ORDER, Corpus, NgramCounts, Shared, sums
 
 SIGMA = 6.0
 SCALE = 10.0
@@ -30,8 +30,8 @@ def cider(corpus: Corpus, *, variant: str = "D") -> NDArray[np.float64]:
     corpus = corpus.split
     image = corpus.image_of[: corpus.references]
     similarity = np.zeros(corpus.references)
-    for counts in corpus.counts:
-        similarity += _similarities(corpus, counts, clip=variant == "D")
+    for counts, shared in zip(corpus.counts, corpus.shared, strict=True):
+        similarity += _similarities(corpus, counts, shared, clip=variant == "D")
     if variant == "D":
         bigrams = np.maximum(corpus.lengths - 1, 0)
         delta = bigrams[corpus.references + image] - bigrams[: corpus.references]
@@ -40,21 +40,15 @@ def cider(corpus: Corpus, *, variant: str = "D") -> NDArray[np.float64]:
     return total / MAX_ORDER / corpus.references_per_image * SCALE
 
 
-def _similarities(corpus: Corpus, counts: NgramCounts, *, clip: bool) -> NDArray[np.float64]:
+def _similarities(corpus: Corpus, counts: NgramCounts, shared: Shared, *, clip: bool) -> NDArray[np.float64]:
     """Cosine similarity of the tf-idf vectors of one order, of each reference with its hypothesis, (S,)."""
-    split = np.searchsorted(counts.sentences, corpus.references)
     frequency = document_frequency(corpus, counts)
     idf = np.log(float(max(corpus.images, 1))) - np.log(np.maximum(1.0, frequency))
     weights = counts.counts * idf[counts.ngrams]
     norms = np.sqrt(sums(counts.sentences, weights**2, len(corpus.lengths)))
 
-    keys = corpus.image_of[counts.sentences] * counts.distinct + counts.ngrams
-    place = np.searchsorted(keys[split:], keys[:split])
-    found = place < len(keys) - split
-    found[found] = keys[split:][place[found]] == keys[:split][found]
-    reference = weights[:split][found]
-    hypothesis = weights[split:][place[found]]
+    reference, hypothesis = weights[shared.references], weights[shared.hypotheses]
     products = np.minimum(hypothesis, reference) * reference if clip else hypothesis * reference
-    dots = sums(counts.sentences[:split][found], products, corpus.references)
+    dots = sums(counts.sentences[shared.references], products, corpus.references)
     scale = norms[: corpus.references] * norms[corpus.references + corpus.image_of[: corpus.references]]
     return np.divide(dots, scale, out=np.zeros_like(dots), where=scale != 0)

@@ -12,14 +12,15 @@ _PAIRS_AT_ONCE = 4096
 _EMPTY_WORD = -3
 
 
-def lcs_lengths(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int32]:
+def lcs_lengths(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.integer]:
     """Lengths of the longest common subsequences of P pairs of rows, (P, M) and (P, N) -> (P,).
 
     Padding must differ between the two, so that it never matches. One row of the usual table is a running maximum, so
     the work is M passes over (N, P) numbers.
     """
     columns = np.ascontiguousarray(second.T)  # (N, P)
-    best = np.zeros((len(columns) + 1, len(first)), dtype=np.int32)
+    # Small numbers, because the time goes into moving them.
+    best = np.zeros((len(columns) + 1, len(first)), dtype=np.int16 if len(columns) < 2**15 else np.int64)
     for word in np.ascontiguousarray(first.T):
         candidates = np.maximum(best[1:], best[:-1] + (columns == word))
         np.maximum.accumulate(candidates, axis=0, out=best[1:])

@@ -42,7 +42,7 @@ def end_by_place(decoder: Transformer) -> None:
     place = decoder.positions
     table = place(0, PLACES, torch.device("cpu")).clone()
     table[:, 0] = 0.5 * (torch.arange(PLACES) - 11)
-    place.forward = lambda begin, end, device: table[begin:end].squeeze(0) if end == begin + 1 else table[begin:end]
+    place.forward = lambda begin, end, device: table[begin:end].to(device)
 
 
 def memory(images: int, tokens: int, width: int = WIDTH) -> VisualMemory:
@@ -114,7 +114,7 @@ def their_beam(model, tokens: Tensor, *, beam_size: int, max_words: int) -> Tens
 
     words = model.generate(
         encoder_outputs=BaseModelOutput(tokens),
-        attention_mask=torch.ones(tokens.shape[:2], dtype=torch.long),
+        attention_mask=torch.ones(tokens.shape[:2], dtype=torch.long, device=tokens.device),
         num_beams=beam_size,
         length_penalty=0.0,
         max_new_tokens=max_words,

@@ -20,8 +20,8 @@ Answer = TypeVar("Answer")
 class Figure:
     """One measured value against a goal.
 
-    With a `peer`, the goal is for the ratio peer / ours, at least; for values of which more is better (`higher`), ours /
-    peer. Without one, the goal is for our value: at most, or with `higher` at least.
+    With a `peer`, the goal is for the ratio peer / ours, at least; for values of which more is better (`higher`), for
+    ours / peer. Without one, the goal is for our value: at most, or with `higher` at least.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Figure:
             "-" if ratio is None else f"{ratio:.1f}x",
             f"{sign} {self.goal:g}{'x' if ratio is not None else ' ' + self.unit}",
         )
-        return "  ".join([f"{self.name:<44}", *(f"{cell:>12}" for cell in cells), "met" if self.met else "short"])
+        return "  ".join([f"{self.name:<48}", *(f"{cell:>12}" for cell in cells), "met" if self.met else "short"])
 
 
 def seconds(call: Callable[[], Answer], *, repeat: int = 3) -> tuple[float, Answer]:
