@@ -1,12 +1,6 @@
 """Images and video clips into sentences. `load` a model, then `caption` a picture."""
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
-
-try:
-    __version__ = version("captioning")
-except PackageNotFoundError:  # a checkout that is not installed
-    __version__ = "0.0.0"
 
 _HOMES = {"Caption": "captioner", "Captioner": "captioner", "load": "captioner", "UserError": "errors"}
 
@@ -15,6 +9,8 @@ __all__ = ["Caption", "Captioner", "UserError", "__version__", "load"]
 
 def __getattr__(name: str):
     """Imports torch and friends only once somebody uses them."""
+    if name == "__version__":
+        return _version()
     if name not in _HOMES:
         raise AttributeError(f"module 'captioning' has no attribute {name!r}")
     return getattr(import_module(f"captioning.{_HOMES[name]}"), name)
@@ -22,3 +18,12 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("captioning")
+    except PackageNotFoundError:  # a checkout that is not installed
+        return "0.0.0"

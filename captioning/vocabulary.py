@@ -79,7 +79,10 @@ class Vocabulary:
             raise UserError(f"{path} is missing: the model folder is incomplete") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} is not a vocabulary: {error}") from None
-        return cls(words, max_words=max_words)
+        try:
+            return cls(words, max_words=max_words)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
 
 
 @cache

@@ -33,6 +33,9 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
 
     Leaves checkpoints/, metrics.csv, curves.svg, TensorBoard logs and the bundle of the best epoch by validation CIDEr.
     """
+    for name in ("batch_size", "captions_per_image"):
+        if config[name] < 1:
+            raise UserError(f"{name}={config[name]}: it is 1 or more")
     checkpoint = _checkpoint(folder, config.resume)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     source = instantiate(config.data)
