@@ -53,7 +53,7 @@ class EpochSampler(Sampler):
         order = list(range(self.length))
         if self.shuffle:
             random.Random(f"{self.seed} {self.epoch}").shuffle(order)
-            order += order[: -self.length % self.processes]
+            order = (order * self.processes)[: len(self) * self.processes]  # begins again where it is too short
         return iter([(self.epoch, i) for i in order[self.rank :: self.processes]])
 
 

@@ -82,22 +82,22 @@ class ReferenceIndex:
     def sample_ngrams(self, samples: Integers) -> SampleNgrams:
         """What the samples hold, (S, T) word ids that stop at the first end or padding token."""
         lengths = self.sample_lengths(samples)
-        positions = np.arange(samples.shape[1])
-        words = np.where((samples >= 0) & (samples < self.vocabulary_size), samples, -1)
-        numbers = self._numbers(words)
+        positions = np.arange(lengths.max(initial=1))
+        # What follows the end becomes numbers of its own, which equal nothing.
+        samples = np.where(positions < lengths[:, None], samples[:, : len(positions)], -2 - positions)
+        numbers = self._numbers(np.where((samples >= 0) & (samples < self.vocabulary_size), samples, -1))
         same_word = samples[:, :, None] == samples[:, None, :]  # (S, T, T)
         same = same_word
         groups, ngrams, counts = [], [], []
-        for order in range(1, min(MAX_ORDER, samples.shape[1]) + 1):
+        for order in range(1, min(MAX_ORDER, len(positions)) + 1):
             if order > 1:
                 same = same[:, :-1, :-1] & same_word[:, order - 1 :, order - 1 :]
-            inside = positions[: same.shape[1]] < (lengths - order + 1)[:, None]  # (S, T - order + 1)
-            first = inside & (same.argmax(axis=2) == positions[: same.shape[1]])
-            sample, place = np.nonzero(first)
+            places = positions[: same.shape[1]]
+            first = (same.argmax(axis=2) == places) & (places <= (lengths - order)[:, None])  # (S, T - order + 1)
             number = numbers[order - 1][first]
-            groups.append((order - 1) * len(samples) + sample)
+            groups.append((order - 1) * len(samples) + np.nonzero(first)[0])
             ngrams.append(np.where(number < 0, -1, number + self.offsets[order - 1]))
-            counts.append((same[sample, place] & inside[sample]).sum(axis=1))
+            counts.append(same.sum(axis=2)[first])
         return SampleNgrams(np.concatenate(groups), np.concatenate(ngrams), np.concatenate(counts), lengths)
 
     def matches(self, ngrams: SampleNgrams, images: Integers) -> Matches:

@@ -14,6 +14,7 @@ from captioning.decoders.base import Context, Decoder
 from captioning.encoders.base import Encoder
 from captioning.generation.word_options import with_vocabulary
 from captioning.memory import VisualMemory
+from captioning.metrics.predictions import merge_predictions
 from captioning.metrics.report import evaluate
 from captioning.vocabulary import Vocabulary, sentence
 
@@ -94,4 +95,4 @@ def gathered(hypotheses: dict[int | str, str]) -> dict[int | str, str]:
         return hypotheses
     everyone: list = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(everyone, hypotheses)
-    return {key: text for part in everyone for key, text in part.items()}
+    return merge_predictions(everyone)
