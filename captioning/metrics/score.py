@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from captioning.errors import UserError
+from captioning.files import write_whole
 from captioning.metrics.bootstrap import Difference, bootstrap, interval, paired_difference, resample_counts
 from captioning.metrics.predictions import common_images, read_predictions
 from captioning.metrics.references import ImageId, References, read_references
@@ -201,14 +201,3 @@ def per_image_csv(results: Sequence[Result]) -> str:
     writer.writerow(["predictions", "image_id", "caption", *names])
     writer.writerows(lines)
     return text.getvalue()
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all. Raises UserError."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8", errors="backslashreplace")
-        os.replace(part, path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}.") from error

@@ -1,6 +1,7 @@
 """Every decoder, small and with strong opinions, on images of its own."""
 
 from dataclasses import replace
+from functools import cache
 from importlib import import_module
 from typing import NamedTuple
 
@@ -53,6 +54,7 @@ def memory(images: int = IMAGES) -> VisualMemory:
     return VisualMemory(tokens, mask, torch.randn(images, WIDTH, generator=generator))
 
 
+@cache
 def build(name: str) -> Decoder:
     """A decoder of random weights that is surer of its words than an untrained one, and ends before long."""
     if name == "ensemble.Ensemble":

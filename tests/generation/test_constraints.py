@@ -16,7 +16,7 @@ STRATEGIES = {
     "greedy": greedy,
     "beam": partial(beam, beam_size=4, num_captions=2, length_normalisation="average"),
     "diverse beam": partial(diverse_beam, beam_size=4, groups=2, num_captions=2),
-    "sampling": partial(sample, num_samples=20, temperature=2.0, seed=0),
+    "sampling": partial(sample, num_samples=6, temperature=2.0, seed=0),
 }
 
 
