@@ -9,6 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from captioning.files import write_whole
@@ -26,6 +27,15 @@ class SeedEveryStep(pl.Callback):
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, index: int) -> None:
         step = (self.seed * 100_003 + trainer.current_epoch) * 1_000_003 + index
         torch.manual_seed((step * 1009 + trainer.global_rank) % 2**63)
+
+
+class Progress(RichProgressBar):
+    """Speed, time left and losses; without the number of the run, which its folder says."""
+
+    def get_metrics(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
+        metrics = super().get_metrics(trainer, module)
+        metrics.pop("v_num", None)
+        return metrics
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -21,7 +21,7 @@ from captioning.data.module import CaptionData, Examples
 from captioning.data.source import Example
 from captioning.errors import UserError
 from captioning.files import write_whole
-from captioning.training.callbacks import AtomicCheckpointIO, Curves, SeedEveryStep
+from captioning.training.callbacks import AtomicCheckpointIO, Curves, Progress, SeedEveryStep
 from captioning.training.task import CaptioningTask
 from captioning.vocabulary import Vocabulary
 
@@ -77,7 +77,7 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
 
 def make_trainer(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = ()) -> pl.Trainer:
     """Lightning's trainer with the callbacks and loggers that every run has."""
-    from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+    from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
     from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
     saving = {"dirpath": folder / "checkpoints", "enable_version_counter": False, "save_on_train_epoch_end": True}
@@ -89,7 +89,7 @@ def make_trainer(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callba
             EarlyStopping("val/CIDEr", mode="max", patience=config.patience, check_on_train_epoch_end=False)
         )
     if config.progress:
-        callbacks.append(RichProgressBar(leave=True))
+        callbacks.append(Progress(leave=True))
     return instantiate(
         config.trainer,
         callbacks=callbacks,
