@@ -33,6 +33,12 @@ def grid_cells(mask: Tensor) -> Tensor:
     return torch.stack([left, top, left + 1, top + 1], -1) / side[..., None]
 
 
+def grid_side(mask: Tensor) -> int | None:
+    """The side of the square grid that every image of mask (B, N) fills; None where they fill none."""
+    side = math.isqrt(mask.shape[1])
+    return side if side * side == mask.shape[1] and bool(mask.all()) else None
+
+
 def box_positions(boxes: Tensor, width: int) -> Tensor:
     """boxes (B, N, 4) in [0, 1] -> (B, N, width): a quarter for each of centre x, centre y, width and height."""
     first, last = boxes.float().split(2, -1)

@@ -16,6 +16,7 @@ from captioning.generation.word_options import with_vocabulary
 from captioning.memory import VisualMemory
 from captioning.metrics.predictions import merge_predictions
 from captioning.metrics.report import evaluate
+from captioning.training.augmentation import Augmentation
 from captioning.vocabulary import Vocabulary, sentence
 
 
@@ -38,13 +39,14 @@ class CaptioningTask(pl.LightningModule):
         schedule: Callable,
         references: dict[int | str, list[str]],
         metrics: tuple[str, ...] = ("bleu", "cider"),
+        augmentation: Augmentation | None = None,
         encoder_lr: float = 1e-5,
     ):
         super().__init__()
         self.encoder, self.decoder, self.vocabulary = encoder, decoder, vocabulary
         self.objective, self.generation = objective, with_vocabulary(generation, vocabulary)
         self.optimizer, self.schedule, self.encoder_lr = optimizer, schedule, encoder_lr
-        self.references, self.metrics = references, metrics
+        self.references, self.metrics, self.augmentation = references, metrics, augmentation
         self.hypotheses: dict[int | str, str] = {}
 
     def see(self, seen: VisualMemory | Tensor) -> VisualMemory:
@@ -56,7 +58,10 @@ class CaptioningTask(pl.LightningModule):
         return self.decoder.prepare(self.see(batch.seen))
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        loss, parts = self.objective(self.decoder, self.prepare(batch), batch.words)
+        memory, words = self.see(batch.seen), batch.words
+        if self.augmentation is not None:
+            memory, words = self.augmentation(memory, words)
+        loss, parts = self.objective(self.decoder, self.decoder.prepare(memory), words)
         size = len(batch.ids)
         self.log_dict(
             {f"train/{name}": value.detach() for name, value in parts.items()}, batch_size=size, prog_bar=True
