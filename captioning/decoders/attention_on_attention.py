@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from captioning.decoders.base import Context, Decoder, State, StepOutput, Taught
+from captioning.decoders.dropout import Dropout
 from captioning.decoders.linear import Linear
 from captioning.decoders.lstm import initialise_gates, lstm_cell, start_cell
 from captioning.decoders.multi_head import CrossAttention, KeysValues, SelfAttention, additive_mask
@@ -40,7 +41,7 @@ class Relevance(nn.Module):
 
     def __init__(self, width: int, dropout: float):
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.information_gate = Linear(2 * width, 2 * width)
 
     def forward(self, attended: Tensor, query: Tensor) -> Tensor:
@@ -82,7 +83,7 @@ class AttentionOnAttention(Decoder):
     ):
         """`token_positions` adds where tokens are to what they are, which the paper leaves to the features."""
         super().__init__()
-        self.project = nn.Sequential(Linear(visual_width, width), nn.ReLU(), nn.Dropout(dropout))
+        self.project = nn.Sequential(Linear(visual_width, width), nn.ReLU(), Dropout(dropout))
         self.refine = nn.ModuleList(Refiner(width, heads, dropout, attention_dropout) for _ in range(refining_layers))
         self.embed = nn.Embedding(vocabulary_size, width, padding_idx=PAD)
         self.word_gates = Linear(width, 4 * width)
@@ -90,7 +91,7 @@ class AttentionOnAttention(Decoder):
         self.look = CrossAttention(width, heads, attention_dropout, output=nn.Identity())
         self.relevance = Relevance(width, dropout)
         self.predict = Linear(width, vocabulary_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.width, self.token_positions = width, token_positions
         initialise_gates(self.word_gates, self.other_gates)
 

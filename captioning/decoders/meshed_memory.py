@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from captioning.decoders.base import Context, Decoder, StepOutput, Taught
+from captioning.decoders.dropout import Dropout
 from captioning.decoders.linear import Linear
 from captioning.decoders.multi_head import (
     CrossAttention,
@@ -59,7 +60,7 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.attend, self.attend_norm = MemoryAttention(width, heads, slots, dropout), nn.LayerNorm(width)
         self.think, self.think_norm = feed_forward(width, hidden, dropout), nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         x = self.attend_norm(x + self.dropout(self.attend(x, bias)))
@@ -102,7 +103,7 @@ class DecoderLayer(nn.Module):
         self.listen, self.listen_norm = SelfAttention(width, heads, dropout), nn.LayerNorm(width)
         self.look, self.look_norm = MeshedAttention(width, heads, levels, dropout), nn.LayerNorm(width)
         self.think, self.think_norm = feed_forward(width, hidden, dropout), nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self, x: Tensor, heard: Tensor, memory: KeysValues, bias: Tensor, weigh: bool
@@ -136,7 +137,7 @@ class MeshedMemory(Decoder):
     ):
         """`slots` of memory an encoder layer; `token_positions` adds where tokens are, which the paper does not."""
         super().__init__()
-        self.project = nn.Sequential(Linear(visual_width, width), nn.ReLU(), nn.Dropout(dropout), nn.LayerNorm(width))
+        self.project = nn.Sequential(Linear(visual_width, width), nn.ReLU(), Dropout(dropout), nn.LayerNorm(width))
         self.encode = nn.ModuleList(
             EncoderLayer(width, heads, slots, feed_forward, dropout) for _ in range(encoder_layers)
         )
@@ -146,7 +147,7 @@ class MeshedMemory(Decoder):
             DecoderLayer(width, heads, encoder_layers, feed_forward, dropout) for _ in range(layers)
         )
         self.predict = Linear(width, vocabulary_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.width, self.token_positions = width, token_positions
 
     def prepare(self, memory: VisualMemory) -> Levels:

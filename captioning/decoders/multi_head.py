@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from captioning.decoders.dropout import Dropout
 from captioning.decoders.linear import Linear
 from captioning.decoders.word_cache import WordCache
 
@@ -67,7 +68,7 @@ class SelfAttention(nn.Module):
         return self.attend(queries, *cache.append(layer, keys, values), attn_mask=bias)
 
 
-def weighed(queries: Tensor, memory: KeysValues, bias: Tensor, dropout: nn.Dropout) -> tuple[Tensor, Tensor]:
+def weighed(queries: Tensor, memory: KeysValues, bias: Tensor, dropout: Dropout) -> tuple[Tensor, Tensor]:
     """Attention whose weights are wanted: queries (B, H, L, d), bias (B, 1, 1, N) -> (B, L, W), and (B, L, N).
 
     The second is the mean over heads. `dropout` falls on the weights that are used, not on those returned.
@@ -78,7 +79,7 @@ def weighed(queries: Tensor, memory: KeysValues, bias: Tensor, dropout: nn.Dropo
     return merge_heads(dropout(weights) @ values), weights.mean(1)
 
 
-def unweighed(queries: Tensor, memory: KeysValues, bias: Tensor, dropout: nn.Dropout) -> tuple[Tensor, None]:
+def unweighed(queries: Tensor, memory: KeysValues, bias: Tensor, dropout: Dropout) -> tuple[Tensor, None]:
     """What `weighed` gives, faster, without the weights."""
     rate = dropout.p if dropout.training else 0.0
     return merge_heads(F.scaled_dot_product_attention(queries, *memory, bias, dropout_p=rate)), None
@@ -90,7 +91,7 @@ class CrossAttention(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float = 0.0, output: nn.Module | None = None):
         """`output` takes the place of the linear layer after the heads."""
         super().__init__()
-        self.heads, self.dropout = heads, nn.Dropout(dropout)
+        self.heads, self.dropout = heads, Dropout(dropout)
         self.query = Linear(width, width)
         self.keys_values = Linear(width, 2 * width)
         self.output = Linear(width, width) if output is None else output

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from captioning.decoders.base import Context, Decoder, LSTMState, StepOutput, Taught
+from captioning.decoders.dropout import Dropout
 from captioning.memory import VisualMemory
 from captioning.vocabulary import PAD
 
@@ -36,7 +37,7 @@ class ShowAndTell(Decoder):
         self.embed = nn.Embedding(vocabulary_size, embedding, padding_idx=PAD)
         self.lstm = nn.LSTM(embedding, width, batch_first=True)
         self.predict = nn.Linear(width, vocabulary_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def prepare(self, memory: VisualMemory) -> Seen:
         first = self.image(memory.pooled)[:, None]  # (B, 1, E); shown once, so no dropout

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from captioning.decoders.attention import AdditiveAttention
 from captioning.decoders.base import Context, Decoder, LSTMState, StepOutput, Taught
+from captioning.decoders.dropout import Dropout
 from captioning.decoders.linear import Linear
 from captioning.decoders.lstm import initialise_gates, lstm_cell
 from captioning.memory import VisualMemory
@@ -45,7 +46,7 @@ class ShowAttendTell(Decoder):
     ):
         """`visual` is the width that tokens are brought to first: a modern backbone's are wider than the LSTM."""
         super().__init__()
-        self.project = nn.Sequential(nn.Linear(visual_width, visual), nn.ReLU(), nn.Dropout(dropout))
+        self.project = nn.Sequential(nn.Linear(visual_width, visual), nn.ReLU(), Dropout(dropout))
         self.embed = nn.Embedding(vocabulary_size, embedding, padding_idx=PAD)
         self.first_hidden = nn.Linear(visual, width)
         self.first_cell = nn.Linear(visual, width)
@@ -55,7 +56,7 @@ class ShowAttendTell(Decoder):
         self.other_gates = Linear(visual + width, 4 * width, bias=False)
         self.deep = Linear(visual + width, embedding)
         self.predict = Linear(embedding, vocabulary_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         initialise_gates(self.word_gates, self.other_gates)
 
     def prepare(self, memory: VisualMemory) -> Attended:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from captioning.decoders.base import Context, Decoder, StepOutput, Taught
+from captioning.decoders.dropout import Dropout
 from captioning.decoders.linear import Linear
 from captioning.decoders.multi_head import CrossAttention, KeysValues, SelfAttention, additive_mask
 from captioning.decoders.positions import WordPositions, token_positions
@@ -29,7 +30,7 @@ class Remembered(Context):
 
 def feed_forward(width: int, hidden: int, dropout: float) -> nn.Sequential:
     """Two layers with a ReLU between, the same for every place."""
-    layers = nn.Sequential(Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout), Linear(hidden, width))
+    layers = nn.Sequential(Linear(width, hidden), nn.ReLU(), Dropout(dropout), Linear(hidden, width))
     for layer in (layers[0], layers[-1]):
         nn.init.xavier_uniform_(layer.weight)
         nn.init.zeros_(layer.bias)
@@ -50,7 +51,7 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.attend, self.attend_norm = SelfAttention(width, heads, dropout), nn.LayerNorm(width)
         self.think, self.think_norm = feed_forward(width, hidden, dropout), nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """x (B, N, W), bias (B, 1, 1, N) -> (B, N, W)."""
@@ -77,7 +78,7 @@ class VisualEncoder(nn.Module):
         self.project = nn.Sequential(nn.LayerNorm(visual_width), Linear(visual_width, width))
         self.layers = nn.ModuleList(EncoderLayer(width, heads, feed_forward, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.width, self.token_positions = width, token_positions
         nn.init.xavier_uniform_(self.project[1].weight)
         calm_([output for layer in self.layers for output in (layer.attend.output, layer.think[-1])])
@@ -102,7 +103,7 @@ class DecoderLayer(nn.Module):
         self.listen, self.listen_norm = SelfAttention(width, heads, dropout), nn.LayerNorm(width)
         self.look, self.look_norm = CrossAttention(width, heads, dropout), nn.LayerNorm(width)
         self.think, self.think_norm = feed_forward(width, hidden, dropout), nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def heard(self, x: Tensor) -> Tensor:
         """Whole captions: x (B, R, T, W) -> (B, R, T, W)."""
@@ -160,7 +161,7 @@ class Transformer(Decoder):
         self.norm = nn.LayerNorm(width)
         self.predict = None if tied else Linear(width, vocabulary_size)
         self.tied_bias = nn.Parameter(torch.zeros(vocabulary_size)) if tied else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.initialise()
 
     def initialise(self) -> None:

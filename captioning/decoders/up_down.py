@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from captioning.decoders.attention import AdditiveAttention
 from captioning.decoders.base import Context, Decoder, State, StepOutput, Taught
+from captioning.decoders.dropout import Dropout
 from captioning.decoders.linear import Linear
 from captioning.decoders.lstm import initialise_gates, lstm_cell, start_cell
 from captioning.memory import VisualMemory
@@ -58,7 +59,7 @@ class UpDown(Decoder):
         seen_width = visual or visual_width
         self.project = nn.Identity()
         if visual:
-            self.project = nn.Sequential(Linear(visual_width, visual), nn.ReLU(), nn.Dropout(dropout))
+            self.project = nn.Sequential(Linear(visual_width, visual), nn.ReLU(), Dropout(dropout))
         self.embed = nn.Embedding(vocabulary_size, embedding, padding_idx=PAD)
         self.pooled_gates = Linear(seen_width, 4 * width)
         self.word_gates = Linear(embedding, 4 * width, bias=False)
@@ -66,7 +67,7 @@ class UpDown(Decoder):
         self.attend = AdditiveAttention(seen_width, width, attention)
         self.language_gates = Linear(seen_width + 2 * width, 4 * width)
         self.predict = Linear(width, vocabulary_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.width = width
         initialise_gates(self.pooled_gates, self.word_gates, self.attention_gates)
         initialise_gates(self.language_gates)
