@@ -7,7 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from captioning.data.module import Batch
 from captioning.decoders.base import Context, Decoder
@@ -17,7 +17,8 @@ from captioning.memory import VisualMemory
 from captioning.metrics.predictions import merge_predictions
 from captioning.metrics.report import evaluate
 from captioning.training.augmentation import Augmentation
-from captioning.vocabulary import Vocabulary, sentence
+from captioning.training.objectives import Objective
+from captioning.vocabulary import SPECIALS, Vocabulary, sentence
 
 
 class CaptioningTask(pl.LightningModule):
@@ -33,7 +34,7 @@ class CaptioningTask(pl.LightningModule):
         decoder: Decoder,
         vocabulary: Vocabulary,
         *,
-        objective: Callable,
+        objective: Objective,
         generation: Callable,
         optimizer: Callable,
         schedule: Callable,
@@ -57,11 +58,17 @@ class CaptioningTask(pl.LightningModule):
         """What the decoder needs of a batch."""
         return self.decoder.prepare(self.see(batch.seen))
 
+    def on_train_epoch_start(self) -> None:
+        self.objective.set_epoch(self.current_epoch)
+        self.decoder.train()
+        if not self.objective.dropout:
+            without_dropout(self.decoder)
+
     def training_step(self, batch: Batch, index: int) -> Tensor:
         memory, words = self.see(batch.seen), batch.words
         if self.augmentation is not None:
             memory, words = self.augmentation(memory, words)
-        loss, parts = self.objective(self.decoder, self.decoder.prepare(memory), words)
+        loss, parts = self.objective(self.decoder, self.decoder.prepare(memory), words, batch.ids)
         size = len(batch.ids)
         self.log_dict(
             {f"train/{name}": value.detach() for name, value in parts.items()}, batch_size=size, prog_bar=True
@@ -72,8 +79,8 @@ class CaptioningTask(pl.LightningModule):
     def validation_step(self, batch: Batch, index: int) -> None:
         context = self.prepare(batch)
         if batch.words is not None:
-            _, parts = self.objective(self.decoder, context, batch.words)
-            self.log("val/loss", parts["loss"], batch_size=len(batch.ids), sync_dist=True, prog_bar=True)
+            loss = self.objective.validate(self.decoder, context, batch.words)
+            self.log("val/loss", loss, batch_size=len(batch.ids), sync_dist=True, prog_bar=True)
         generated = self.generation(self.decoder, context, max_words=self.vocabulary.max_words)
         for key, ids in zip(batch.ids, generated.words[:, 0].tolist(), strict=True):
             self.hypotheses[key] = sentence(self.vocabulary.decode(ids))
@@ -85,6 +92,10 @@ class CaptioningTask(pl.LightningModule):
         shown = {f"val/{name}": 100 * value for name, value in scores.items()}
         self.log_dict(shown, rank_zero_only=False, prog_bar=False)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        words = list(self.vocabulary.words[len(SPECIALS) :])
+        checkpoint["vocabulary"] = {"words": words, "max_words": self.vocabulary.max_words}
+
     def configure_optimizers(self) -> dict[str, Any]:
         groups = [{"params": [p for p in self.decoder.parameters() if p.requires_grad]}]
         if self.encoder.finetune:
@@ -92,6 +103,14 @@ class CaptioningTask(pl.LightningModule):
         optimizer = self.optimizer(groups)
         scheduler = self.schedule(optimizer, self.trainer.estimated_stepping_batches)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def without_dropout(module: nn.Module) -> None:
+    """Puts a module in eval mode, in which it still can be trained."""
+    module.eval()
+    for part in module.modules():
+        if isinstance(part, nn.RNNBase):
+            part.train()  # cuDNN keeps what the backward pass needs in training mode only
 
 
 def gathered(hypotheses: dict[int | str, str]) -> dict[int | str, str]:

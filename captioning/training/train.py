@@ -22,6 +22,7 @@ from captioning.data.source import Example
 from captioning.errors import UserError
 from captioning.files import write_whole
 from captioning.training.callbacks import AtomicCheckpointIO, Curves, Progress, SeedEveryStep
+from captioning.training.start import read_start
 from captioning.training.task import CaptioningTask
 from captioning.vocabulary import Vocabulary
 
@@ -42,17 +43,27 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
     pl.seed_everything(config.seed, workers=True, verbose=False)
     source = instantiate(config.data)
     train_examples, val_examples = source.examples("train"), source.examples("val")
-    vocabulary = Vocabulary.build((c for e in train_examples for c in e.captions), **config.vocabulary)
+    start = read_start(config.start) if config.start else None
+    if start:
+        vocabulary = start.vocabulary
+    else:
+        vocabulary = Vocabulary.build((c for e in train_examples for c in e.captions), **config.vocabulary)
     encoder = instantiate(config.encoder)
+    if start:
+        start.fill("encoder", encoder)
     plain = OmegaConf.to_container(config.encoder, resolve=True)
     store, readable = stored(config.store, source, encoder, plain, [*train_examples, *val_examples])
     train_examples, val_examples = ([e for e in part if e.id in readable] for part in (train_examples, val_examples))
     decoder = instantiate(config.decoder, visual_width=encoder.width, vocabulary_size=len(vocabulary))
+    if start:
+        start.fill("decoder", decoder)
+    objective = instantiate(config.objective)
+    objective.setup(vocabulary, {e.id: e.captions for e in train_examples})
     task = CaptioningTask(
         encoder,
         decoder,
         vocabulary,
-        objective=instantiate(config.objective),
+        objective=objective,
         generation=instantiate(config.validation.generation),
         optimizer=instantiate(config.optimizer),
         schedule=instantiate(config.schedule),
@@ -63,7 +74,7 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
     shared = {"source": source, "encoder": encoder, "store": store, "vocabulary": vocabulary}
     shared |= {"captions_per_image": config.captions_per_image, "seed": config.seed}
     data = CaptionData(
-        Examples(train_examples, **shared),
+        Examples(train_examples, **shared | ({} if objective.reads_captions else {"vocabulary": None})),
         Examples(val_examples, **shared),
         batch_size=config.batch_size,
         num_workers=config.num_workers,

@@ -1,0 +1,151 @@
+"""Self-critical training: what the metric says of the decoder's own captions (Rennie et al. 2017, arXiv:1612.00563)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from captioning.decoders.base import Context, Decoder
+from captioning.errors import UserError
+from captioning.generation.constraints import NEVER
+from captioning.generation.greedy import greedy
+from captioning.generation.sampling import sample
+from captioning.metrics.reference_index import ReferenceIndex
+from captioning.metrics.reward import BleuReward, CiderReward, Reward, RougeReward, WeightedReward
+from captioning.metrics.tokenizer import tokenize
+from captioning.training.collapse import CollapseWatch, share_that_breaks_off
+from captioning.training.objectives import Objective, Parts
+from captioning.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
+
+log = logging.getLogger("captioning")
+KINDS = {"cider": CiderReward, "bleu": BleuReward, "rouge": RougeReward}
+
+
+class SelfCritical(Objective):
+    """Policy gradient: -(reward - baseline) * log p of `num_samples` sampled captions an image, averaged over words.
+
+    The reward is a sum of CIDEr-D (0 to 10), sentence BLEU-4 and ROUGE-L (0 to 1), weighted by `cider`, `bleu` and
+    `rouge`, of the sample against all training captions of its image; the end is a word of both, and document
+    frequencies are those of the training captions. The baseline is the greedy caption's reward, or the mean reward of
+    the image's other samples. Words outside the vocabulary stay words of the references, which no sample can say.
+
+    Without `dropout` the captions are drawn from exactly the distribution whose gradient is taken.
+    """
+
+    reads_captions = False
+
+    def __init__(
+        self,
+        *,
+        cider: float = 1.0,
+        bleu: float = 0.0,
+        rouge: float = 0.0,
+        num_samples: int = 5,
+        baseline: Literal["mean", "greedy"] = "mean",
+        dropout: bool = False,
+    ):
+        self.weights = {name: weight for name, weight in zip(KINDS, (cider, bleu, rouge), strict=True) if weight}
+        self.num_samples, self.baseline, self.dropout = num_samples, baseline, dropout
+        if not self.weights:
+            raise UserError("objective.cider, objective.bleu and objective.rouge are all 0: nothing would be rewarded")
+        if baseline not in ("mean", "greedy"):
+            raise UserError(f"objective.baseline={baseline}: it is mean (of the other samples) or greedy")
+        if num_samples < (2 if baseline == "mean" else 1):
+            raise UserError(f"objective.num_samples={num_samples}: the mean of the other samples needs 2 or more")
+        self.reward: Reward | None = None
+
+    def setup(self, vocabulary: Vocabulary, captions: Mapping[int | str, Sequence[str]]) -> None:
+        index = ReferenceIndex(reference_ids(vocabulary, captions))
+        self.reward = WeightedReward(*((KINDS[name](index), weight) for name, weight in self.weights.items()))
+        self.max_words = vocabulary.max_words
+        self.watch = CollapseWatch()
+        self.breaking_off = share_that_breaks_off(vocabulary)
+
+    def __call__(
+        self, decoder: Decoder, context: Context, words: Tensor | None, ids: Sequence[int | str]
+    ) -> tuple[Tensor, Parts]:
+        samples = sample(decoder, context, num_samples=self.num_samples, max_words=self.max_words).words  # (B, R, T)
+        drawn = samples
+        if self.baseline == "greedy":
+            likeliest = greedy(decoder, context, max_words=self.max_words).words  # (B, 1, T')
+            drawn = torch.cat([grown(likeliest, samples.shape[2]), grown(samples, likeliest.shape[2])], 1)
+        # else the gradient would end at the single-precision weights that sampling without gradients has cast
+        torch.clear_autocast_cache()
+        drawn = drawn.cpu().numpy()
+        with ThreadPoolExecutor(1) as beside:  # the rewards are counted while the device works
+            pending = beside.submit(self.reward, ids, drawn)
+            surprise, real = surprises(decoder, context, samples)  # (words,), (B, R, T)
+            rewards = pending.result()
+        rewards, baseline = self.compared(rewards)  # (B, R) each
+        advantage = torch.from_numpy(rewards - baseline).to(surprise)  # (B, R)
+        loss = (advantage[..., None].expand_as(real)[real] * surprise).mean()
+        return loss, {"loss": loss, **self.figures(drawn[:, -self.num_samples :], rewards, baseline)}
+
+    def compared(self, rewards: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Rewards of the samples (B, R), or of the greedy caption and the samples (B, 1 + R) -> rewards and baseline
+        of the samples, (B, R) each."""
+        if self.baseline == "greedy":
+            return rewards[:, 1:], np.broadcast_to(rewards[:, :1], rewards[:, 1:].shape)
+        return rewards, (rewards.sum(1, keepdims=True) - rewards) / (rewards.shape[1] - 1)
+
+    def figures(self, samples: NDArray[np.int64], rewards: NDArray[np.float64], baseline: NDArray[np.float64]) -> Parts:
+        """What to log of the samples (B, R, T): means of reward and baseline, words a caption, shares from 0 to 1."""
+        ended = (samples == EOS).any(2)
+        lengths = (samples > UNK).sum(2)
+        found = {
+            "reward": rewards.mean(),
+            "baseline": baseline.mean(),
+            "words": lengths.mean(),
+            "unfinished": 1 - ended.mean(),
+            "breaking_off": self.breaking_off(samples, lengths),
+        }
+        alike = (samples == samples[:, :1]).all((1, 2)).mean() if self.num_samples > 1 else 0.0
+        if (trouble := self.watch(found["reward"], found["words"], alike)) is not None:
+            log.warning(
+                f"self-critical training collapses: {trouble}. Lower optimizer.lr, or start from a better model"
+            )
+        return {name: torch.tensor(float(value)) for name, value in found.items()}
+
+
+def surprises(decoder: Decoder, context: Context, samples: Tensor) -> tuple[Tensor, Tensor]:
+    """-log p of every word of samples (B, R, T), ends included, with gradients -> (words,), where they are (B, R, T).
+
+    p is what the words were drawn from: what is never said has no part in it.
+    """
+    real = samples != PAD
+    before = torch.cat([torch.full_like(samples[..., :1], BOS), samples[..., :-1]], -1)
+    logits = decoder.say(decoder.teach(context, before).features[real]).float()  # (words, V)
+    never = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
+    never[list(NEVER)] = True
+    logits = logits.masked_fill(never, -torch.inf)
+    first = torch.zeros_like(real)
+    first[..., 0] = True
+    logits[first[real], EOS] = -torch.inf  # a caption has one word at least
+    return F.cross_entropy(logits, samples[real], reduction="none"), real
+
+
+def grown(words: Tensor, length: int) -> Tensor:
+    """words (B, R, T) -> (B, R, at least `length`), padded behind."""
+    return F.pad(words, (0, max(0, length - words.shape[2])), value=PAD)
+
+
+def reference_ids(
+    vocabulary: Vocabulary, captions: Mapping[int | str, Sequence[str]]
+) -> dict[int | str, list[list[int]]]:
+    """Whole captions as ids. A word outside the vocabulary has an id of its own beyond it: in a reference it counts
+    as it does for the metric, in length and rarity, and no two of them are taken for the same word."""
+    beyond: dict[str, int] = {}
+
+    def number(word: str) -> int:
+        known = vocabulary.ids.get(word, UNK)
+        return known if known > UNK else beyond.setdefault(word, len(vocabulary) + len(beyond))
+
+    return {key: [[number(word) for word in tokenize(text)] for text in texts] for key, texts in captions.items()}

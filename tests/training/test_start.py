@@ -1,0 +1,54 @@
+"""A run that starts from a model begins with its weights and its words, whatever the objective."""
+
+import pytest
+import torch
+from test_train import DECODERS, configuration, stop_at, weights
+
+from captioning.errors import UserError
+from captioning.training.callbacks import read_curves
+from captioning.training.train import train
+from captioning.vocabulary import Vocabulary
+
+SELF_CRITICAL = ["objective=self_critical", "objective.num_samples=2", "optimizer=adam", "schedule=constant"]
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("first")
+    train(configuration(*DECODERS["show_attend_tell"], "trainer.max_epochs=1"), folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["model", "checkpoints/last.ckpt"])
+def test_a_start_is_where_training_begins(first, tmp_path, kind):
+    still = [*DECODERS["show_attend_tell"], *SELF_CRITICAL, "optimizer.lr=0.0", "trainer.max_epochs=1"]
+    train(configuration(*still, f"start={first / kind}", "data.train=16", "vocabulary.min_count=9"), tmp_path)
+    before, after = weights(first), weights(tmp_path)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert Vocabulary.load(tmp_path / "model/vocabulary.json") == Vocabulary.load(first / "model/vocabulary.json")
+
+
+def test_a_resumed_self_critical_run_ends_where_one_never_interrupted_does(first, tmp_path):
+    options = [*DECODERS["show_attend_tell"], *SELF_CRITICAL, f"start={first / 'model'}", "trainer.max_epochs=2"]
+    options += ["trainer.precision=bf16-mixed"]
+    train(configuration(*options), tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(configuration(*options), tmp_path / "broken", callbacks=[stop_at(4)])
+    train(configuration(*options, "resume=auto"), tmp_path / "broken")
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "broken")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    curves = read_curves(tmp_path / "whole")
+    assert {"train/reward", "train/baseline", "train/words", "train/unfinished", "val/loss"} <= curves.keys()
+
+
+def test_a_start_of_another_shape_is_refused_by_name(first, tmp_path):
+    other = [*DECODERS["show_attend_tell"], "decoder.width=8", f"start={first / 'model'}"]
+    with pytest.raises(UserError, match=r"start=.*decoder\.\S+ is \[.*\] there and \[.*\] here"):
+        train(configuration(*other), tmp_path)
+
+
+def test_a_start_that_is_none_is_refused(tmp_path):
+    for bad in ("absent", str(tmp_path / "file.ckpt")):
+        (tmp_path / "file.ckpt").write_bytes(b"\x00 nothing")
+        with pytest.raises(UserError, match="start="):
+            train(configuration(f"start={bad}"), tmp_path / "run")
