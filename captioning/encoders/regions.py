@@ -65,7 +65,7 @@ class RegionEncoder(Encoder):
         regions: Sequence[int] = (10, 36),
         score_threshold: float = 0.2,
         nms_threshold: float = 0.5,
-        same_place: float = 0.75,
+        same_place: float = 0.7,
         finetune: bool = False,
     ):
         super().__init__(finetune=finetune)
