@@ -1,4 +1,4 @@
-"""Regions are the likeliest boxes that do not say the same twice, where they are in the photo, whatever it was cut to."""
+"""Regions are the likeliest boxes that do not say the same twice, placed where they are in the photo itself."""
 
 import copy
 import pickle

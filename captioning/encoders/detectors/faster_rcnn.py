@@ -49,6 +49,7 @@ class FasterRCNN(Detector):
             raise UserError(f"encoder.detector.model={model}: it is {' or '.join(MODELS)}")
         if type(size) is not int or not 64 <= size <= 4096 or size % 32:
             raise UserError(f"encoder.detector.size={size}: it is a number of pixels from 64 to 4096, divisible by 32")
+        state = weights_of(model, weights)
         self.size = size
         self.class_names = tuple(coco_names_by_id() if class_names is None else class_names)
         build = getattr(detection, model)
@@ -61,10 +62,9 @@ class FasterRCNN(Detector):
             value = torch.tensor(getattr(self.model.transform, name)).view(3, 1, 1) * 255
             self.register_buffer(name, value, persistent=False)
         self.fill = tuple(int(value) for value in self.image_mean.flatten().round())
-        if weights == "pretrained":
-            self._fill(_from_hub(model), f"{model} from the hub")
-        elif weights != "none":
-            self._fill(_from_file(Path(weights)), f"encoder.detector.weights={weights}")
+        if state is not None:
+            self._fill(state, f"encoder.detector.weights={weights}")
+        self.eval()
 
     def read(self, image: Image, example: Example | None) -> tuple[Tensor, ...]:
         """-> uint8 (3, S, S), and the share (2,) of it that the photo covers."""
@@ -110,6 +110,13 @@ class FasterRCNN(Detector):
         except (RuntimeError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{name} does not fit encoder.detector.model or class_names: {reason}") from None
+
+
+def weights_of(model: str, weights: str) -> Mapping[str, Tensor] | None:
+    """The tensors that `weights` means, None for random ones. Raises UserError where they cannot be had."""
+    if weights == "none":
+        return None
+    return _from_hub(model) if weights == "pretrained" else _from_file(Path(weights))
 
 
 def _from_hub(model: str) -> Mapping[str, Tensor]:

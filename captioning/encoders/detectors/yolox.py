@@ -45,7 +45,7 @@ class Yolox(Detector):
 
     def install(self, content: bytes, name: str) -> None:
         """Makes `content` the model. Raises UserError with `name` unless it is one of this layout."""
-        reason = objection(content)
+        reason = objection(content) if content else "is empty"
         if reason:
             raise UserError(f"{name} {reason}: export a single .onnx file of a YOLOX detector")
         self.model = torch.frombuffer(bytearray(content), dtype=torch.uint8).to(self.model.device)
@@ -109,7 +109,7 @@ class Yolox(Detector):
 
     def _load_from_state_dict(self, state: dict, prefix: str, *rest: Any) -> None:
         content = state.get(f"{prefix}model")
-        if content is not None and not torch.equal(content.cpu(), self.model.cpu()):
+        if content is not None and not (content.numel() and torch.equal(content.cpu(), self.model.cpu())):
             if content.dtype != torch.uint8 or content.dim() != 1:
                 raise UserError(f"{prefix}model should be the bytes of an ONNX file")
             self.install(content.cpu().numpy().tobytes(), f"the detector in {prefix}model")
@@ -155,4 +155,4 @@ def _session(content: bytes, name: str, kind: str) -> Any:
     try:
         return onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # the runtime's classes derive from nothing of their own
-        raise UserError(f"{name} is not an ONNX model: {str(error).splitlines()[0][:200]}") from None
+        raise UserError(f"{name} is not an ONNX model that can be run: {str(error).splitlines()[0][:200]}") from None
