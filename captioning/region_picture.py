@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 WIDTH = 960  # pixels of the longer side
 INK = {True: (20, 20, 24), False: (255, 255, 255)}  # on a bright tag, and on a dark one
+FAINT = (222, 222, 226)  # what the detector hardly believes in
 GOLDEN = 0.618034  # of a turn between the hues of neighbouring classes, so that any few of them differ
 CREDIBLE = 0.2  # score from which a region has a label
 
@@ -43,7 +44,8 @@ def region_picture(
     colours = {name: class_colour(i) for i, name in enumerate(sorted(set(names)))}
     order = [int(i) for i in np.argsort(scores, kind="stable")]
     for i in order:
-        outline(draw, corners(boxes[i], size), colours[names[i]], line if scores[i] >= credible else 1)
+        sure = scores[i] >= credible
+        outline(draw, corners(boxes[i], size), colours[names[i]] if sure else FAINT, line if sure else 1)
     taken: list[Box] = []
     for i in reversed(order):
         if names[i] and scores[i] >= credible:

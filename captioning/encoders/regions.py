@@ -116,6 +116,10 @@ class RegionEncoder(Encoder):
         tokens = features[:, :-1] * mask[..., None]
         return VisualMemory(tokens, mask, features[:, -1], boxes, classes=classes, scores=scores)
 
+    def regions(self, pictures: Views) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Where B pictures would be looked at -> boxes (B, N, 4), scores, classes and mask (B, N)."""
+        return self.select(self.detector(*pictures.seen))
+
     def features(self, maps: Tensor, boxes: Tensor) -> Tensor:
         """Features of boxes (B, N, 4) in [0, 1] -> (B, N, D)."""
         if not self.grid:
