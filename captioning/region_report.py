@@ -32,7 +32,7 @@ class Seen(Dataset):
     """Examples with their pictures, and what the encoder reads of them."""
 
     def __init__(self, source: Source, examples: Sequence[Example], encoder: RegionEncoder):
-        self.source, self.examples, self.read = source, examples, encoder.read_example
+        self.source, self.examples, self.read = source, examples, encoder.read_annotated
 
     def __len__(self) -> int:
         return len(self.examples)

@@ -26,7 +26,7 @@ class Pictures(Dataset):
     """Decoded pictures of a source: (example, what the encoder reads or the error)."""
 
     def __init__(self, source: Source, examples: list[Example], encoder: Encoder):
-        self.source, self.examples, self.read = source, examples, encoder.read_example
+        self.source, self.examples, self.read = source, examples, encoder.read_annotated
 
     def __len__(self) -> int:
         return len(self.examples)

@@ -72,7 +72,7 @@ class Examples(torch.utils.data.Dataset):
         seed: int = 0,
     ):
         self.examples, self.source, self.store, self.vocabulary = examples, source, store, vocabulary
-        self.read, self.stack = encoder.read_example, encoder.collate
+        self.read, self.stack = encoder.read_annotated, encoder.collate
         self.captions_per_image, self.seed = captions_per_image, seed
 
     def __len__(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,7 +40,7 @@ class Encoder(nn.Module):
         """One RGB picture -> what `forward` stacks into a batch; runs in the loader's workers, so no weights."""
         raise NotImplementedError
 
-    def read_example(self, image: Image, example: Example) -> Any:
+    def read_annotated(self, image: Image, example: Example) -> Any:
         """What `read` returns, for a picture of which a source knows more, such as the boxes in it."""
         return self.read(image)
 
@@ -71,15 +71,15 @@ class Encoder(nn.Module):
 
     def digest(self, config: dict) -> str:
         """A fingerprint of configuration and weights: two encoders with the same one return the same memory."""
-        fingerprint = hashlib.sha256(json.dumps(self_contained(config), sort_keys=True, default=str).encode())
+        fingerprint = hashlib.sha256(json.dumps(architecture(config), sort_keys=True, default=str).encode())
         for name, tensor in self.state_dict().items():
             fingerprint.update(name.encode())
             fingerprint.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
         return fingerprint.hexdigest()
 
 
-def self_contained(config: Any) -> Any:
-    """An encoder's configuration, and that of its parts, without what its weights make superfluous."""
-    if not isinstance(config, dict):
-        return config
-    return {key: self_contained(value) for key, value in config.items() if key not in OUTSIDE}
+def architecture(config: Any) -> Any:
+    """An encoder's configuration, at any depth without what its weights make superfluous."""
+    if isinstance(config, Mapping):
+        return {key: architecture(value) for key, value in config.items() if key not in OUTSIDE}
+    return [architecture(value) for value in config] if isinstance(config, (list, tuple)) else config

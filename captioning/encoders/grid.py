@@ -76,9 +76,12 @@ class GridEncoder(Encoder):
 
     def map(self, pictures: Tensor) -> Tensor:
         """pictures (B, 3, S, S), 0 to 255 -> (B, D, h, w)."""
-        pixels = ((pictures.to(self.mean.dtype) - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
-            return self.cells(self.features(pixels))
+            return self.cells(self.features(self.normalised(pictures)))
+
+    def normalised(self, pictures: Tensor) -> Tensor:
+        """Pixels from 0 to 255 -> as the backbone was trained on."""
+        return ((pictures.to(self.mean.dtype) - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
     def features(self, pixels: Tensor) -> Any:
         """What the backbone makes of normalised pixels (B, 3, S, S). Raises UserError for a size it cannot take."""

@@ -15,7 +15,7 @@ from captioning.data.scenes import Scenes
 from captioning.encoders.detectors.base import Detector, Proposals, letterbox, of_the_photo
 from captioning.encoders.detectors.true_boxes import OTHER, TrueBoxes
 from captioning.encoders.detectors.yolox import STRIDES, Yolox, decode
-from captioning.encoders.regions import WHOLE, RegionEncoder
+from captioning.encoders.regions import WHOLE, Maps, RegionEncoder, aligned
 from captioning.errors import UserError
 from tests.encoders.onnx_detector import saved
 
@@ -132,13 +132,29 @@ def test_decoding_follows_the_grids_cell_by_cell():
                 row += 1
 
 
-def test_features_are_those_of_the_place(chooser):
+def test_features_are_those_of_the_place():
     """On a map that rises from left to right and from top to bottom, the mean of a box is the value at its middle."""
     rows, columns = torch.meshgrid(torch.arange(8.0), torch.arange(12.0), indexing="ij")
     ramp = torch.stack([columns + 0.5, rows + 0.5]).expand(2, -1, -1, -1)  # cells' middles
     boxes = torch.tensor([[0.2, 0.25, 0.5, 0.5], [0.45, 0.2, 0.5, 0.8], [0, 0, 1, 1.0]]).expand(2, -1, -1)
     middle = (boxes[..., :2] + boxes[..., 2:]) / 2 * torch.tensor([12.0, 8.0])
-    torch.testing.assert_close(chooser.features(ramp, boxes), middle, atol=1e-4, rtol=0)
+    torch.testing.assert_close(aligned(ramp, boxes), middle, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "scales"),
+    [("test_resnet", [3, 6]), ("test_efficientnet", [3, 6]), ("test_vit", [6]), ("test_mambaout", [3, 6])],
+)
+def test_a_finer_map_lies_beside_the_last_where_there_is_one(backbone, scales):
+    torch.manual_seed(0)
+    encoder = Maps(backbone=backbone, weights="none", size=96).eval()
+    pictures = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
+    with torch.inference_mode():
+        maps, last = encoder.maps(pictures), encoder.map(pictures)
+    assert [tuple(part.shape) for part in maps] == [
+        (2, width, side, side) for width, side in zip(encoder.widths, scales, strict=True)
+    ]
+    torch.testing.assert_close(maps[0], last)
 
 
 def test_annotated_boxes_are_the_regions_of_their_example():
@@ -146,7 +162,7 @@ def test_annotated_boxes_are_the_regions_of_their_example():
     names = sorted({label for example in source.examples("train") for label in example.labels})
     encoder = tiny(TrueBoxes(class_names=names[1:]), regions=[1, 9], nms_threshold=1.0, same_place=1.0)
     examples = source.examples("train")
-    memory = encoder(encoder.collate([encoder.read_example(source.image(example), example) for example in examples]))
+    memory = encoder(encoder.collate([encoder.read_annotated(source.image(example), example) for example in examples]))
     for b, example in enumerate(examples):
         real = memory.mask[b]
         found = {tuple(box): encoder.class_names[kind] for box, kind in zip(*_listed(memory, b), strict=True)}
@@ -166,7 +182,7 @@ def test_an_example_without_boxes_is_seen_as_a_whole():
     encoder = tiny(TrueBoxes(), regions=[1, 9])
     example = Scenes(train=1, size=64).examples("train")[0]
     bare = type(example)(example.id, example.file, example.captions)
-    views = [encoder.read_example(Image.new("RGB", (50, 40), "red"), each) for each in (bare, bare)]
+    views = [encoder.read_annotated(Image.new("RGB", (50, 40), "red"), each) for each in (bare, bare)]
     memory = encoder(encoder.collate(views))
     assert memory.boxes.tolist() == [[[0, 0, 1, 1]]] * 2 and encoder.class_names[memory.classes[0, 0]] == WHOLE
     torch.testing.assert_close(memory.tokens[:, 0], memory.pooled)
