@@ -8,11 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from captioning.region_picture import corners, outline, tag
+
 # Red, green, blue and opacity of the layer by weight, in [0, 1]. What was not looked at is darkened, so that the
 # map reads the same on a bright and on a dark picture.
 RAMP_AT = (0.0, 0.4, 1.0)
 RAMP = np.array([(0.03, 0.05, 0.16, 0.66), (0.75, 0.16, 0.42, 0.50), (1.00, 0.80, 0.20, 0.42)])
 MARGIN = 8  # pixels round a panel
+# The frames of regions by weight, from what was hardly looked at to where most; below FAINT there is none.
+FRAMES = np.array([(120, 60, 150), (235, 80, 90), (255, 215, 60)])
+FAINT = 0.25
 LABEL_SIZES = (20, 17, 14)  # pixels; a long word gets smaller letters, then an ellipsis
 
 
@@ -52,6 +57,7 @@ def attention_strip(
     words: Sequence[str],
     attention: np.ndarray,
     boxes: np.ndarray | None = None,
+    labels: Sequence[str] | None = None,
     *,
     grid: tuple[int, int] | None = None,
     panel: int = 192,
@@ -59,13 +65,16 @@ def attention_strip(
 ) -> Image.Image:
     """The picture once for each word, with what the model looked at and the word below. -> RGB
 
-    `attention` (T, N) has a row for each of the T `words`; `boxes` and `grid` are as in `heat_map`. The longer side
-    of a panel has `panel` pixels; a row of the strip has at most `columns` panels. An empty caption gives the picture
-    alone. Raises ValueError where words and attention do not match.
+    `attention` (T, N) has a row for each of the T `words`; `boxes` and `grid` are as in `heat_map`. Regions are framed
+    in the colour of their weight, and the heaviest bears its label, if the N regions have `labels`. The longer side of
+    a panel has `panel` pixels; a row of the strip has at most `columns` panels. An empty caption gives the picture
+    alone. Raises ValueError where words and attention, or boxes and labels, do not match.
     """
     attention = np.asarray(attention)
     if len(attention) != len(words):
         raise ValueError(f"{len(words)} words, but attention for {len(attention)}")
+    if labels is not None and (boxes is None or len(labels) != len(boxes)):
+        raise ValueError(f"{len(labels)} labels, but {0 if boxes is None else len(boxes)} boxes")
     scale = panel / max(image.size)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     photo = image.convert("RGB").resize(size, Image.Resampling.LANCZOS).convert("RGBA")
@@ -79,10 +88,30 @@ def attention_strip(
     for i, (word, weights) in enumerate(zip(words, attention, strict=True)):
         x, y = MARGIN + (i % columns) * step_x, MARGIN + (i // columns) * step_y
         layer = heat_layer(heat_map(weights, size, grid=grid, boxes=boxes))
-        strip.paste(Image.alpha_composite(photo, layer).convert("RGB"), (x + (panel - size[0]) // 2, y))
+        seen = Image.alpha_composite(photo, layer).convert("RGB")
+        if boxes is not None:
+            frame(seen, weights, boxes, labels)
+        strip.paste(seen, (x + (panel - size[0]) // 2, y))
         text, font = _label(word, panel)
         draw.text((x + panel / 2, y + size[1] + LABEL_SIZES[0] / 2 + 4), text, fill="black", font=font, anchor="mm")
     return strip
+
+
+def frame(panel: Image.Image, weights: np.ndarray, boxes: np.ndarray, labels: Sequence[str] | None = None) -> None:
+    """Draws the regions that were looked at on a panel, the heaviest on top and with its label."""
+    weights = np.nan_to_num(np.asarray(weights, np.float64), nan=0.0, posinf=0.0, neginf=0.0).clip(0)
+    order, most = np.argsort(weights, kind="stable"), weights.max(initial=0)
+    if not most > 0:
+        return
+    draw, line = ImageDraw.Draw(panel), max(2, max(panel.size) // 96)
+    for i in order[weights[order] >= FAINT * most]:
+        share = weights[i] / most
+        red, green, blue = (round(float(np.interp(share, (FAINT, 0.6, 1), FRAMES[:, c]))) for c in range(3))
+        heaviest = i == order[-1]
+        outline(draw, corners(boxes[i], panel.size), (red, green, blue), line if heaviest else max(1, line // 2))
+        if heaviest and labels is not None:
+            letters = max(10, max(panel.size) // 16)
+            tag(draw, labels[i], corners(boxes[i], panel.size), (red, green, blue), panel.size, letters)
 
 
 def _heat_of_boxes(weights: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from captioning.decoders.base import Decoder
-from captioning.encoders.base import Encoder
+from captioning.encoders.base import Encoder, architecture
 from captioning.errors import UserError
 from captioning.vocabulary import Vocabulary
 
@@ -60,8 +60,7 @@ def save_bundle(folder: str | Path, bundle: Bundle, *, card: str, half: bool = F
         for part, module in (("encoder", bundle.encoder), ("decoder", bundle.decoder))
         for name, tensor in module.state_dict().items()
     }
-    encoder = {key: value for key, value in bundle.config["encoder"].items() if key not in ("weights", "finetune")}
-    config = {"format": FORMAT, **bundle.config, "encoder": encoder}
+    config = {"format": FORMAT, **bundle.config, "encoder": architecture(bundle.config["encoder"])}
     with replaced_folder(Path(folder)) as temporary:
         save_file(weights, temporary / "weights.safetensors")
         bundle.vocabulary.save(temporary / "vocabulary.json")
@@ -124,7 +123,7 @@ def load_bundle(folder: str | Path, *, allow: Sequence[str] = ()) -> Bundle:
     trusted = (*TRUSTED, *allow)
     try:
         with limited_to(4 * sum(map(math.prod, shapes.values()))):
-            encoder = build(config["encoder"], trusted, kind=Encoder, weights="none", finetune=False)
+            encoder = build(config["encoder"], trusted, kind=Encoder, weights="none", file=None, finetune=False)
             sizes = {"visual_width": encoder.width, "vocabulary_size": len(vocabulary)}
             decoder = build(config["decoder"], trusted, kind=Decoder, **sizes)
         generation = build_generation(config["generation"], trusted)
@@ -259,11 +258,14 @@ def read_shapes(path: Path) -> dict[str, list[int]]:
 
 
 def fill(path: Path, shapes: Mapping[str, list[int]], parts: Mapping[str, nn.Module]) -> None:
-    """Reads the weights of `parts` from the file that has `shapes`. Raises UserError naming the first misfit."""
+    """Reads the weights of `parts` from the file that has `shapes`. Raises UserError naming the first misfit.
+
+    A buffer that is still empty takes whatever shape the file has for it.
+    """
     wanted = {
-        f"{part}.{name}": list(tensor.shape)
+        key: list(tensor.shape) if tensor.numel() else shapes.get(key, [])
         for part, module in parts.items()
-        for name, tensor in module.state_dict().items()
+        for key, tensor in ((f"{part}.{name}", tensor) for name, tensor in module.state_dict().items())
     }
     for name in (*wanted, *shapes):
         if shapes.get(name) != wanted.get(name):
@@ -273,8 +275,11 @@ def fill(path: Path, shapes: Mapping[str, list[int]], parts: Mapping[str, nn.Mod
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path} is damaged, copy the folder again: {_one_line(error)}") from None
-    for part, module in parts.items():
-        module.load_state_dict({name: weights[f"{part}.{name}"] for name in module.state_dict()})
+    try:
+        for part, module in parts.items():
+            module.load_state_dict({name: weights[f"{part}.{name}"] for name in module.state_dict()})
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def _one_line(error: Exception) -> str:

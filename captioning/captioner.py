@@ -37,15 +37,25 @@ class Caption:
     log_probabilities: list[float] | None = field(default=None, repr=False)  # one a word, then one of the end
     attention: np.ndarray | None = field(default=None, repr=False)  # (T, N), a row a word; None without attention
     boxes: np.ndarray | None = field(default=None, repr=False)  # (N, 4) in [0, 1] where the tokens are regions
+    labels: list[str] | None = field(default=None, repr=False)  # what the detector calls each of the N regions
 
     def __str__(self) -> str:
         return self.text
 
 
 def describe(
-    decoder: Decoder, memory: VisualMemory, vocabulary: Vocabulary, generation: Callable, *, details: bool = False
+    decoder: Decoder,
+    memory: VisualMemory,
+    vocabulary: Vocabulary,
+    generation: Callable,
+    *,
+    details: bool = False,
+    class_names: Sequence[str] | None = None,
 ) -> list[list[Caption]]:
-    """The captions of every image of a memory, best first. `details` adds log-probabilities and attention."""
+    """The captions of every image of a memory, best first.
+
+    `details` adds log-probabilities and attention, and for regions their boxes and, by `class_names`, their labels.
+    """
     with torch.inference_mode():
         context = decoder.prepare(memory.float())
         search = with_vocabulary(generation, vocabulary)
@@ -53,7 +63,7 @@ def describe(
     words, scores = generated.words.tolist(), generated.scores.tolist()
     return [
         [
-            _caption(generated, memory, vocabulary, b, k, words[b][k], score, details)
+            _caption(generated, memory, vocabulary, b, k, words[b][k], score, details, class_names)
             for k, score in enumerate(scores[b])
             if k == 0 or score > -math.inf  # fewer captions may exist than were asked for
         ]
@@ -61,13 +71,15 @@ def describe(
     ]
 
 
-def _caption(generated, memory, vocabulary, b: int, k: int, ids: list[int], score: float, details: bool) -> Caption:
+def _caption(
+    generated, memory, vocabulary, b: int, k: int, ids: list[int], score: float, details: bool, class_names
+) -> Caption:
     text = vocabulary.decode(ids)
     if not details:
         return Caption(sentence(text), score, text)
     length = ids.index(EOS) + 1 if EOS in ids else len(text)
     real = memory.mask[b].cpu()
-    attention = generated.attention
+    attention, classes = generated.attention, memory.classes if class_names else None
     return Caption(
         sentence(text),
         score,
@@ -75,6 +87,7 @@ def _caption(generated, memory, vocabulary, b: int, k: int, ids: list[int], scor
         generated.log_probabilities[b, k, :length].tolist(),
         None if attention is None else attention[b, k, : len(text)].float().cpu()[:, real].numpy(),
         None if memory.boxes is None else memory.boxes[b].cpu()[real].numpy(),
+        None if classes is None else [class_names[number] for number in classes[b].cpu()[real].tolist()],
     )
 
 
@@ -150,7 +163,8 @@ class Captioner:
     def _describe(self, pictures: Sequence[Tensor], generation: Callable, details: bool) -> list[list[Caption]]:
         with torch.inference_mode():
             memory = self.encoder(self.encoder.collate(pictures).to(self.device))
-        return describe(self.decoder, memory, self.vocabulary, generation, details=details)
+        names = getattr(self.encoder, "class_names", None)
+        return describe(self.decoder, memory, self.vocabulary, generation, details=details, class_names=names)
 
 
 def working_device(name: str | torch.device | None) -> torch.device:

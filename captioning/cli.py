@@ -47,6 +47,15 @@ def extract(context: typer.Context) -> None:
     hydra_verb("extract", context.args)
 
 
+@app.command(context_settings=HYDRA)
+def regions(context: typer.Context) -> None:
+    """See what a detector finds: captioning regions encoder.detector.file=FILE.onnx [photos=[a.jpg]] [KEY=VALUE ...]
+
+    Draws the regions of photos, or prints how many of a data set's annotated objects they find.
+    """
+    hydra_verb("regions", context.args)
+
+
 @app.command()
 def caption(
     paths: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.", show_default=False)],

@@ -100,7 +100,11 @@ class AttentionStrips:
             return
         path = self.folder / f"{self.unused(file.stem)}.png"
         try:
-            attention_strip(as_picture(file, SEEN), caption.words, caption.attention, caption.boxes).save(path)
+            picture, panel = as_picture(file, SEEN), 192 if caption.boxes is None else 256  # room for labels
+            strip = attention_strip(
+                picture, caption.words, caption.attention, caption.boxes, caption.labels, panel=panel
+            )
+            strip.save(path)
         except (OSError, ValueError) as error:  # no space; or tokens that are neither regions nor a square of cells
             raise UserError(f"{file}: its attention cannot be drawn into {path} ({error})") from None
 

@@ -26,14 +26,14 @@ class Pictures(Dataset):
     """Decoded pictures of a source: (example, what the encoder reads or the error)."""
 
     def __init__(self, source: Source, examples: list[Example], encoder: Encoder):
-        self.source, self.examples, self.read = source, examples, encoder.read
+        self.source, self.examples, self.read = source, examples, encoder.read_annotated
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def __getitem__(self, i: int) -> tuple[Example, torch.Tensor | UserError]:
         try:
-            return self.examples[i], self.read(self.source.image(self.examples[i]))
+            return self.examples[i], self.read(self.source.image(self.examples[i]), self.examples[i])
         except UserError as error:
             return self.examples[i], error
 

@@ -72,7 +72,7 @@ class Examples(torch.utils.data.Dataset):
         seed: int = 0,
     ):
         self.examples, self.source, self.store, self.vocabulary = examples, source, store, vocabulary
-        self.read, self.stack = encoder.read, encoder.collate
+        self.read, self.stack = encoder.read_annotated, encoder.collate
         self.captions_per_image, self.seed = captions_per_image, seed
 
     def __len__(self) -> int:
@@ -88,7 +88,7 @@ class Examples(torch.utils.data.Dataset):
         if self.store is not None:
             seen: VisualMemory | Tensor = self.store.read(ids)
         else:
-            seen = self.stack([self.read(self.source.image(example)) for example in examples])
+            seen = self.stack([self.read(self.source.image(example), example) for example in examples])
         if self.vocabulary is None:
             return Batch(ids, seen, None)
         return Batch(ids, seen, pad_words([self.captions(epoch, example) for epoch, example in items]))

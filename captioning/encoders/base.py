@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,14 +15,18 @@ from captioning.memory import VisualMemory
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from captioning.data.source import Example
+
+OUTSIDE = ("weights", "finetune", "file")  # keywords that say where weights come from, or whether they learn
+
 
 class Encoder(nn.Module):
     """Pixels in, a `VisualMemory` out.
 
     A subclass sets `width` (D of its tokens) and `size` (pixels it wants to see, a hint for fast decoding of
     photos), and implements `read` and `forward`. Frozen unless `finetune`: a frozen encoder stays in eval
-    mode and is run once per picture, through a feature store. Where a constructor takes `weights`, the word "none"
-    has to mean random ones: a finished model brings its own.
+    mode and is run once per picture, through a feature store. Where a constructor, or that of a part, takes
+    `weights` or `file`, "none" and None have to mean random or absent ones: a finished model brings its own.
     """
 
     width: int
@@ -35,6 +39,10 @@ class Encoder(nn.Module):
     def read(self, image: Image) -> Tensor:
         """One RGB picture -> what `forward` stacks into a batch; runs in the loader's workers, so no weights."""
         raise NotImplementedError
+
+    def read_annotated(self, image: Image, example: Example) -> Any:
+        """What `read` returns, for a picture of which a source knows more, such as the boxes in it."""
+        return self.read(image)
 
     def collate(self, pictures: Sequence[Tensor]) -> Any:
         """Several results of `read` -> the argument of `forward`."""
@@ -63,9 +71,15 @@ class Encoder(nn.Module):
 
     def digest(self, config: dict) -> str:
         """A fingerprint of configuration and weights: two encoders with the same one return the same memory."""
-        seen = {key: value for key, value in config.items() if key not in ("finetune", "weights")}
-        fingerprint = hashlib.sha256(json.dumps(seen, sort_keys=True, default=str).encode())
+        fingerprint = hashlib.sha256(json.dumps(architecture(config), sort_keys=True, default=str).encode())
         for name, tensor in self.state_dict().items():
             fingerprint.update(name.encode())
             fingerprint.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
         return fingerprint.hexdigest()
+
+
+def architecture(config: Any) -> Any:
+    """An encoder's configuration, at any depth without what its weights make superfluous."""
+    if isinstance(config, Mapping):
+        return {key: architecture(value) for key, value in config.items() if key not in OUTSIDE}
+    return [architecture(value) for value in config] if isinstance(config, (list, tuple)) else config

@@ -70,11 +70,18 @@ class GridEncoder(Encoder):
 
     def forward(self, pictures: Tensor) -> VisualMemory:
         """pictures (B, 3, S, S), 0 to 255 -> N = h * w tokens."""
-        pixels = ((pictures.to(self.mean.dtype) - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
-            tokens = self.cells(self.features(pixels))  # (B, N, D)
+        tokens = self.map(pictures).flatten(2).transpose(1, 2).contiguous()  # (B, N, D)
         mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
         return VisualMemory(tokens, mask, tokens.mean(1))
+
+    def map(self, pictures: Tensor) -> Tensor:
+        """pictures (B, 3, S, S), 0 to 255 -> (B, D, h, w)."""
+        with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
+            return self.cells(self.features(self.normalised(pictures)))
+
+    def normalised(self, pictures: Tensor) -> Tensor:
+        """Pixels from 0 to 255 -> as the backbone was trained on."""
+        return ((pictures.to(self.mean.dtype) - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
     def features(self, pixels: Tensor) -> Any:
         """What the backbone makes of normalised pixels (B, 3, S, S). Raises UserError for a size it cannot take."""
@@ -87,7 +94,7 @@ class GridEncoder(Encoder):
             raise UserError(f"encoder.size={self.size} does not suit {kind}: {reason}") from error
 
     def cells(self, features: Tensor) -> Tensor:
-        """Whatever shape the backbone's features have -> (B, N, D)."""
+        """Whatever shape the backbone's features have -> (B, D, h, w)."""
         shape = tuple(features.shape) if isinstance(features, Tensor) else ()
         if len(shape) == 3:  # a vision Transformer: class and register tokens first
             surplus = shape[1] - math.isqrt(shape[1]) ** 2
@@ -101,7 +108,7 @@ class GridEncoder(Encoder):
             raise UserError(f"encoder.backbone: {type(self.backbone).__name__} gives no map of features, take another")
         if self.grid:
             features = F.adaptive_avg_pool2d(features, self.grid)
-        return features.flatten(2).transpose(1, 2).contiguous()
+        return features
 
 
 def check_sizes(size: int, grid: int | None) -> None:
