@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from captioning.decoders.base import Decoder
-from captioning.encoders.base import Encoder
+from captioning.encoders.base import Encoder, architecture
 from captioning.errors import UserError
 from captioning.vocabulary import Vocabulary
 
@@ -60,8 +60,7 @@ def save_bundle(folder: str | Path, bundle: Bundle, *, card: str, half: bool = F
         for part, module in (("encoder", bundle.encoder), ("decoder", bundle.decoder))
         for name, tensor in module.state_dict().items()
     }
-    encoder = {key: value for key, value in bundle.config["encoder"].items() if key not in ("weights", "finetune")}
-    config = {"format": FORMAT, **bundle.config, "encoder": encoder}
+    config = {"format": FORMAT, **bundle.config, "encoder": architecture(bundle.config["encoder"])}
     with replaced_folder(Path(folder)) as temporary:
         save_file(weights, temporary / "weights.safetensors")
         bundle.vocabulary.save(temporary / "vocabulary.json")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from captioning.memory import VisualMemory
 
@@ -19,25 +19,27 @@ if TYPE_CHECKING:
 class Encoder(nn.Module):
     """Pixels in, a `VisualMemory` out.
 
-    A subclass sets `width` (D of its tokens) and `size` (pixels it wants to see, a hint for fast decoding of
-    photos), and implements `read` and `forward`. Frozen unless `finetune`: a frozen encoder stays in eval
+    A subclass sets `width` (D of its tokens) and `size` (pixels it wants to see, a hint for fast decoding), and
+    implements `read` and `forward`. What it reads is an RGB picture, or a `captioning.data.video.Clip` where it says
+    `takes = "clip"`. Frozen unless `finetune`: a frozen encoder stays in eval
     mode and is run once per picture, through a feature store. Where a constructor takes `weights`, the word "none"
     has to mean random ones: a finished model brings its own.
     """
 
     width: int
     size: int
+    takes: Literal["image", "clip"] = "image"
 
     def __init__(self, *, finetune: bool = False):
         super().__init__()
         self.finetune = finetune
 
-    def read(self, image: Image) -> Tensor:
-        """One RGB picture -> what `forward` stacks into a batch; runs in the loader's workers, so no weights."""
+    def read(self, image: Image) -> Any:
+        """One RGB picture, or clip -> what `collate` makes a batch of; runs in the loader's workers, so no weights."""
         raise NotImplementedError
 
-    def collate(self, pictures: Sequence[Tensor]) -> Any:
-        """Several results of `read` -> the argument of `forward`."""
+    def collate(self, pictures: Sequence[Any]) -> Any:
+        """Several results of `read` -> the argument of `forward`, which has a method `to` as tensors have."""
         return torch.stack(list(pictures))
 
     def forward(self, pictures: Any) -> VisualMemory:
@@ -63,9 +65,15 @@ class Encoder(nn.Module):
 
     def digest(self, config: dict) -> str:
         """A fingerprint of configuration and weights: two encoders with the same one return the same memory."""
-        seen = {key: value for key, value in config.items() if key not in ("finetune", "weights")}
-        fingerprint = hashlib.sha256(json.dumps(seen, sort_keys=True, default=str).encode())
+        fingerprint = hashlib.sha256(json.dumps(architecture(config), sort_keys=True, default=str).encode())
         for name, tensor in self.state_dict().items():
             fingerprint.update(name.encode())
             fingerprint.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
         return fingerprint.hexdigest()
+
+
+def architecture(config: Any) -> Any:
+    """An encoder's configuration, at any depth without what a finished model brings along or has no use for."""
+    if isinstance(config, Mapping):
+        return {key: architecture(value) for key, value in config.items() if key not in ("finetune", "weights")}
+    return [architecture(value) for value in config] if isinstance(config, (list, tuple)) else config
