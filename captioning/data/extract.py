@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.utils import instantiate
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from captioning.data.checks import Checks
 from captioning.data.features import COLUMNS, FeatureStore
-from captioning.data.source import Example, Source
+from captioning.data.source import Example, Source, read_example
 from captioning.encoders.base import Encoder
 from captioning.errors import UserError
 
@@ -23,17 +24,17 @@ log = logging.getLogger("captioning")
 
 
 class Pictures(Dataset):
-    """Decoded pictures of a source: (example, what the encoder reads or the error)."""
+    """Decoded pictures or clips of a source: (example, what the encoder reads or the error)."""
 
     def __init__(self, source: Source, examples: list[Example], encoder: Encoder):
-        self.source, self.examples, self.read = source, examples, encoder.read_annotated
+        self.source, self.examples, self.encoder = source, examples, encoder
 
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, i: int) -> tuple[Example, torch.Tensor | UserError]:
+    def __getitem__(self, i: int) -> tuple[Example, Any | UserError]:
         try:
-            return self.examples[i], self.read(self.source.image(self.examples[i]), self.examples[i])
+            return self.examples[i], read_example(self.encoder, self.source, self.examples[i])
         except UserError as error:
             return self.examples[i], error
 

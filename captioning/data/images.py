@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import numpy as np
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
+from captioning.data.regular_file import one_line, open_regular
 from captioning.errors import UserError
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
@@ -144,24 +144,10 @@ def _opened(source: str | os.PathLike[str] | BinaryIO) -> Iterator[tuple[BinaryI
         name = getattr(source, "name", None)
         name = name if isinstance(name, str) else "the picture"
         seekable = getattr(source, "seekable", None)
-        yield (source if seekable and seekable() else io.BytesIO(source.read())), _one_line(name)
+        yield (source if seekable and seekable() else io.BytesIO(source.read())), one_line(name)
         return
-    name = _one_line(os.fspath(source))
-    try:
-        mode = os.stat(source).st_mode
-        if stat.S_ISDIR(mode):
-            raise ImageError(f"{name} is a folder, not a picture. Name the pictures in it.")
-        if not stat.S_ISREG(mode):  # a pipe would block, a device never ends
-            raise ImageError(f"{name} is not a regular file. Save the picture to a file first.")
-        file = open(source, "rb")
-    except FileNotFoundError as error:
-        raise ImageError(f"{name} does not exist. Check the name and the folder.") from error
-    except PermissionError as error:
-        raise ImageError(f"{name} may not be read (permission denied). Change its permissions.") from error
-    except (OSError, ValueError) as error:
-        raise ImageError(f"{name} cannot be opened ({_one_line(str(error))}). Check the name.") from error
-    with file:
-        yield file, name
+    with open_regular(source, "picture", ImageError) as file:
+        yield file, one_line(os.fspath(source))
 
 
 def _identified(file: BinaryIO, name: str) -> Image.Image:
@@ -230,7 +216,7 @@ def _decoding(name: str) -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name} has too many pixels. Make it smaller.") from error
     except Exception as error:
-        reason = _one_line(str(error)) or type(error).__name__
+        reason = one_line(str(error)) or type(error).__name__
         raise ImageError(f"{name} is damaged or cut short ({reason}). Copy or download it again.") from error
 
 
@@ -262,8 +248,3 @@ def _grey_to_8_bits(picture: Image.Image) -> Image.Image:
     if isinstance(transparent, int):  # a PNG may name one grey that stands for "see through"
         grey[values == transparent] = 255
     return Image.fromarray(grey)
-
-
-def _one_line(text: str) -> str:
-    """Text that prints as one line, whatever bytes a file name was made of."""
-    return text if text.isprintable() else repr(text)[1:-1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from captioning.data.features import FeatureStore
-from captioning.data.source import Example, Source
+from captioning.data.source import Example, Source, read_example
 from captioning.encoders.base import Encoder
 from captioning.memory import VisualMemory
 from captioning.vocabulary import BOS, PAD, Vocabulary
@@ -23,7 +24,7 @@ class Batch:
     """B pictures with R captions each."""
 
     ids: list[int | str]  # B
-    seen: VisualMemory | Tensor  # a memory from a store, or what the encoder reads
+    seen: VisualMemory | Any  # a memory from a store, or what the encoder's `collate` makes
     words: Tensor | None  # (B, R, T+1) from BOS to EOS, then PAD; None where nobody asks for captions
 
     def to(self, *args, **kwargs) -> Batch:
@@ -58,7 +59,10 @@ class EpochSampler(Sampler):
 
 
 class Examples(torch.utils.data.Dataset):
-    """Examples by (epoch, index); `collate` makes a batch of them, in a worker process where there are any."""
+    """Examples by (epoch, index); `collate` makes a batch of them, in a worker process where there are any.
+
+    With `vary` an encoder that looks at random frames of a clip looks at others in each epoch.
+    """
 
     def __init__(
         self,
@@ -70,9 +74,10 @@ class Examples(torch.utils.data.Dataset):
         *,
         captions_per_image: int = 5,
         seed: int = 0,
+        vary: bool = False,
     ):
         self.examples, self.source, self.store, self.vocabulary = examples, source, store, vocabulary
-        self.read, self.stack = encoder.read_annotated, encoder.collate
+        self.encoder, self.vary = encoder, vary
         self.captions_per_image, self.seed = captions_per_image, seed
 
     def __len__(self) -> int:
@@ -86,12 +91,17 @@ class Examples(torch.utils.data.Dataset):
         examples = [example for _, example in items]
         ids = [example.id for example in examples]
         if self.store is not None:
-            seen: VisualMemory | Tensor = self.store.read(ids)
+            seen: VisualMemory | Any = self.store.read(ids)
         else:
-            seen = self.stack([self.read(self.source.image(example), example) for example in examples])
+            seen = self.encoder.collate([self.read(epoch, example) for epoch, example in items])
         if self.vocabulary is None:
             return Batch(ids, seen, None)
         return Batch(ids, seen, pad_words([self.captions(epoch, example) for epoch, example in items]))
+
+    def read(self, epoch: int, example: Example) -> Any:
+        """What the encoder reads of an example in this epoch."""
+        seed = f"{self.seed} {epoch} {example.id}" if self.vary else None
+        return read_example(self.encoder, self.source, example, seed=seed)
 
     def captions(self, epoch: int, example: Example) -> list[list[int]]:
         """At most `captions_per_image` captions as ids; which ones, where there are more, changes with the epoch."""

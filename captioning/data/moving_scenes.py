@@ -28,6 +28,7 @@ from captioning.data.scenes import (
     split_of,
 )
 from captioning.data.source import Example, Source
+from captioning.data.video import Clip
 from captioning.errors import UserError
 
 MOTIONS = ("right", "left", "falls", "rises", "grows", "shrinks", "appears", "disappears", "spins")
@@ -128,10 +129,9 @@ class MovingScenes(Source):
     def examples(self, split: str) -> list[Example]:
         return [self._example(number, split) for number in scene_ids(self.counts, split)]
 
-    def clip(self, example: Example) -> tuple[np.ndarray, np.ndarray]:
-        """The frames (F, size, size, 3) uint8 and their times (F,) float32 in seconds from the first."""
-        frames = self.draw(self.scene(example.id), self._key(example))
-        return frames, np.arange(self.frames, dtype=np.float32) / np.float32(self.fps)
+    def clip(self, example: Example) -> Clip:
+        """The clip, already drawn: `frames` frames of (size, size)."""
+        return Clip.of(self.draw(self.scene(example.id), self._key(example)), fps=self.fps, name=example.file)
 
     def image(self, example: Example) -> Image.Image:
         """The middle frame, (size, size) RGB."""

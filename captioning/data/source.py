@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from captioning.errors import UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from captioning.data.video import Clip
+    from captioning.encoders.base import Encoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,7 @@ class Example:
 class Source:
     """A benchmark, a user's table or a generated world: examples by split, and their pixels.
 
-    A subclass implements `examples` and `image`. Ids are unique within a source.
+    A subclass implements `examples`, and `image` or `clip` or both. Ids are unique within a source.
     """
 
     name: str
@@ -42,6 +47,10 @@ class Source:
         """The picture as RGB. Raises UserError naming the file where it cannot be read."""
         raise NotImplementedError
 
+    def clip(self, example: Example) -> Clip:
+        """The clip, of which nothing is opened yet. Raises UserError where the source has photos only."""
+        raise UserError(f"{self.name} has photos and no clips. Choose an encoder of photos, such as encoder=grid.")
+
     def readable(self, examples: Sequence[Example], *, decode: bool = False) -> list[Example]:
         """The examples whose picture can be read: all of them, where pictures do not come from files.
 
@@ -49,3 +58,15 @@ class Source:
         told to: raises UserError, or leaves them out and says so.
         """
         return list(examples)
+
+
+def read_example(encoder: Encoder, source: Source, example: Example, *, seed: int | str | None = None) -> Any:
+    """What the encoder reads of an example's picture, or of its clip if it takes clips.
+
+    `seed` is for encoders that look at random frames; without one they look where they always do.
+    Raises UserError naming the file where it cannot be read.
+    """
+    if encoder.takes == "image":
+        return encoder.read_annotated(source.image(example), example)
+    clip = source.clip(example)
+    return encoder.read(clip if seed is None else clip.seeded(seed))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from captioning.memory import VisualMemory
 
@@ -23,29 +23,31 @@ OUTSIDE = ("weights", "finetune", "file")  # keywords that say where weights com
 class Encoder(nn.Module):
     """Pixels in, a `VisualMemory` out.
 
-    A subclass sets `width` (D of its tokens) and `size` (pixels it wants to see, a hint for fast decoding of
-    photos), and implements `read` and `forward`. Frozen unless `finetune`: a frozen encoder stays in eval
-    mode and is run once per picture, through a feature store. Where a constructor, or that of a part, takes
-    `weights` or `file`, "none" and None have to mean random or absent ones: a finished model brings its own.
+    A subclass sets `width` (D of its tokens) and `size` (pixels it wants to see, a hint for fast decoding), and
+    implements `read` and `forward`. What it reads is an RGB picture, or a `captioning.data.video.Clip` where it says
+    `takes = "clip"`. Frozen unless `finetune`: a frozen encoder stays in eval mode and is run once per picture,
+    through a feature store. Where a constructor, or that of a part, takes `weights` or `file`, "none" and None have
+    to mean random or absent ones: a finished model brings its own.
     """
 
     width: int
     size: int
+    takes: Literal["image", "clip"] = "image"
 
     def __init__(self, *, finetune: bool = False):
         super().__init__()
         self.finetune = finetune
 
-    def read(self, image: Image) -> Tensor:
-        """One RGB picture -> what `forward` stacks into a batch; runs in the loader's workers, so no weights."""
+    def read(self, image: Image) -> Any:
+        """One RGB picture, or clip -> what `collate` makes a batch of; runs in the loader's workers, so no weights."""
         raise NotImplementedError
 
     def read_annotated(self, image: Image, example: Example) -> Any:
         """What `read` returns, for a picture of which a source knows more, such as the boxes in it."""
         return self.read(image)
 
-    def collate(self, pictures: Sequence[Tensor]) -> Any:
-        """Several results of `read` -> the argument of `forward`."""
+    def collate(self, pictures: Sequence[Any]) -> Any:
+        """Several results of `read` -> the argument of `forward`, which has a method `to` as tensors have."""
         return torch.stack(list(pictures))
 
     def forward(self, pictures: Any) -> VisualMemory:

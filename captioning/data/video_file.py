@@ -1,0 +1,123 @@
+"""Frames of a video file at given moments, decoded from the nearest key frame on; or one sentence on what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from captioning.data.images import to_rgb
+from captioning.data.regular_file import one_line, open_regular
+from captioning.data.video_stream import NoVideo, Stream, TimeUp, open_stream
+from captioning.errors import UserError
+
+TIME_LIMIT = 10.0  # seconds that looking at one clip may take
+MAX_PIXELS = 36_000_000  # of a frame, somewhat above 8K; a decoder holds up to twenty of them
+MAX_PIXELS_IN_ALL = 180_000_000  # of all frames that are kept: 0.5 GB
+
+
+class ClipError(UserError):
+    """A clip that cannot be read. The message is one line: the file, what is wrong with it, the remedy."""
+
+
+@dataclass(frozen=True)
+class VideoFile:
+    """A file with a video stream. `time_limit`: seconds that each of its methods may take; None sets no limit."""
+
+    path: Path
+    time_limit: float | None = TIME_LIMIT
+
+    def duration(self) -> float:
+        """Seconds from the first frame to the end of the last, as they are and not as the header says."""
+        with self._stream() as stream:
+            return stream.duration
+
+    def look(
+        self, moments: Callable[[float], Sequence[float]], *, size: int | None = None, threads: int = 1
+    ) -> list[tuple[float, Image.Image]]:
+        """What is seen at `moments(duration)`, in seconds, any order. -> (when that frame begins, the frame) of each.
+
+        A moment before the first frame shows the first, one behind the last the last. Raises ClipError.
+        """
+        with self._stream(threads) as stream:
+            wanted = list(moments(stream.duration))
+            seen: dict[float, tuple[float, Image.Image]] = {}  # by moment
+            kept: dict[float, tuple[float, Image.Image]] = {}  # by time of the frame
+            for moment in sorted(set(wanted)):
+                frame = stream.at(moment)
+                if frame is None:
+                    continue
+                if frame.seconds not in kept:
+                    kept[frame.seconds] = (frame.seconds, picture(frame, stream, size, len(set(wanted))))
+                seen[moment] = kept[frame.seconds]
+            if not seen:
+                reason = f" ({one_line(str(stream.trouble))})" if stream.trouble else ""
+                raise ClipError(f"{self.name} has no frame that can be decoded{reason}. Copy or download it again.")
+            first = seen[min(seen)]
+            return [seen.get(moment, first) for moment in wanted]
+
+    @property
+    def name(self) -> str:
+        """The path as one line."""
+        return one_line(str(self.path))
+
+    @contextmanager
+    def _stream(self, threads: int = 1) -> Iterator[Stream]:
+        with open_regular(self.path, "clip", ClipError) as file, self._decoding():
+            if not file.read(1):
+                raise ClipError(f"{self.name} is empty (0 bytes). Copy or download it again.")
+            file.seek(0)
+            with open_stream(file, time_limit=self.time_limit, threads=threads, max_pixels=MAX_PIXELS) as stream:
+                width, height = stream.size
+                if width * height > MAX_PIXELS:
+                    raise ClipError(
+                        f"{self.name} has frames of {width:,} x {height:,} pixels, more than {MAX_PIXELS:,} in all. "
+                        f"Make it smaller."
+                    )
+                yield stream
+
+    @contextmanager
+    def _decoding(self) -> Iterator[None]:
+        """Turns whatever FFmpeg raises of a damaged file into ClipError."""
+        try:
+            yield
+        except UserError:
+            raise
+        except TimeUp:
+            raise ClipError(
+                f"{self.name} could not be read within {self.time_limit:g} seconds. Shorten it or make it smaller."
+            ) from None
+        except NoVideo:
+            raise ClipError(f"{self.name} has no video in it. Name a file with moving pictures.") from None
+        except Exception as error:  # a damaged header reaches arbitrary places of FFmpeg, PyAV and Pillow
+            reason = one_line(str(error)) or type(error).__name__
+            raise ClipError(f"{self.name} is no video, or damaged ({reason}). Copy or download it again.") from error
+
+
+def picture(frame: Any, stream: Stream, size: int | None, count: int) -> Image.Image:
+    """A decoded frame as it is meant to be seen: RGB, square pixels, upright, its shorter side at most `size`.
+
+    One of `count` frames, which are reduced further where all of them would be too many pixels.
+    """
+    video = frame.video
+    width, height = square_pixels(video.width, video.height, stream.pixel_shape)
+    shrink = min(1.0, size / min(width, height) if size else 1.0, (MAX_PIXELS_IN_ALL / count / width / height) ** 0.5)
+    width, height = max(round(width * shrink), 1), max(round(height * shrink), 1)
+    transparent = any(component.is_alpha for component in video.format.components) or video.format.name == "pal8"
+    kind = "rgba" if transparent else "rgb24"
+    pixels = video.reformat(width=width, height=height, format=kind, interpolation="BICUBIC").to_ndarray()
+    upright = np.rot90(pixels, round(video.rotation / 90) % 4)
+    image = Image.fromarray(np.ascontiguousarray(upright))
+    return to_rgb(image) if transparent else image
+
+
+def square_pixels(width: int, height: int, shape: float) -> tuple[float, float]:
+    """The size that shows pixels `shape` times as wide as high undistorted, without losing any."""
+    if not 1 / 16 <= shape <= 16:  # no film was ever made so; a damaged header says anything
+        return width, height
+    return (width * shape, height) if shape >= 1 else (width, height / shape)

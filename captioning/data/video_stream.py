@@ -1,0 +1,255 @@
+"""The frames of one video stream in order of time, from any moment on, none of them decoded without need."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, BinaryIO
+
+import av
+
+LOOKAHEAD = 16  # packets: more than any codec changes the order of
+LOOKAHEAD_BYTES = 32 * 2**20
+USUAL_GAP = 5.0  # seconds between key frames, where a file does not tell
+BACK_OFF = (0.0, 1.0, 4.0, 16.0)  # seconds to go back further, where a key frame turned out to come too late
+# Of these codecs a frame that no other refers to can be left out without a change to any other.
+SKIPPABLE = ("h264", "mpeg4", "mpeg2video", "mpeg1video", "msmpeg4v3", "wmv3", "vc1")
+
+
+class TimeUp(Exception):
+    """The time that reading a file may take has passed."""
+
+
+class Watched:
+    """A file that is not read any more once the time is up, so that nothing inside FFmpeg goes on for ever."""
+
+    def __init__(self, file: BinaryIO, time_limit: float | None):
+        self.file, self.time_limit = file, time_limit
+        self.deadline = None if time_limit is None else time.monotonic() + time_limit
+
+    def check(self) -> None:
+        """Raises TimeUp."""
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise TimeUp
+
+    def read(self, count: int) -> bytes:
+        self.check()
+        return self.file.read(count)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self.check()
+        return self.file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A decoded frame (av.VideoFrame), the tick of its stream at which it begins, and seconds from the first."""
+
+    tick: int
+    seconds: float
+    video: Any
+
+
+class NoVideo(Exception):
+    """A file that holds sound, text or pictures, but no video."""
+
+
+@contextmanager
+def open_stream(file: BinaryIO, *, time_limit: float | None, threads: int, max_pixels: int) -> Iterator[Stream]:
+    """The first video stream of an open file. Raises NoVideo, TimeUp, and whatever PyAV does of a damaged file."""
+    stream = Stream(Watched(file, time_limit), threads, max_pixels)
+    try:
+        stream.measure()
+        yield stream
+    finally:
+        stream.container.close()
+
+
+class Stream:
+    """Frames by time. Ticks are units of `tick` seconds, as they are in the file."""
+
+    def __init__(self, watched: Watched, threads: int, max_pixels: int):
+        self.watched, self.threads, self.max_pixels = watched, threads, max_pixels
+        self.trouble: Exception | None = None  # why the last packet that could not be decoded could not be
+        self.gap = USUAL_GAP
+        self.shown: Seen | None = None  # the frame that shows at the moment last asked for
+        self._open()
+
+    def measure(self) -> None:
+        """Finds the first tick and the duration in seconds, as they are and not as the header says."""
+        self._fill()
+        times = [packet.pts for packet in self.queue if packet.size and not packet.is_discard]
+        self.timed = bool(times) and None not in times
+        rate = self.video.guessed_rate or self.video.average_rate or Fraction(25)
+        self.tick = self.video.time_base if self.timed else 1 / rate
+        self.first = min(times) if self.timed else 0
+        last = self._last_packets() if self.timed else None
+        end = max(last or self._all_packets(), default=None)
+        if end is None:
+            raise EOFError("it holds no frames")
+        tick, length = end
+        self.duration = float((tick + (length or 1 / rate / self.tick) - self.first) * self.tick)
+        self._open()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of a frame as it is stored."""
+        return self.video.width, self.video.height
+
+    @property
+    def pixel_shape(self) -> float:
+        """How many times as wide as high a pixel is meant to be seen."""
+        return float(self.video.sample_aspect_ratio or 1)
+
+    def at(self, moment: float) -> Seen | None:
+        """The last frame that begins by this many seconds from the first, else the first; moments have to ascend.
+
+        None where no frame can be decoded.
+        """
+        tick = self.first + int(moment / self.tick + 1e-6)
+        if self.timed and self._worth_a_jump(tick):
+            self._jump(tick)
+        while True:
+            while self.frames and self.frames[0].tick <= tick:
+                frame = self.frames.popleft()
+                if self.shown is None or frame.tick >= self.shown.tick:
+                    self.shown = frame
+            if self.frames or not self._decode(tick):
+                break
+        return self.shown or (self.frames[0] if self.frames else None)
+
+    def _open(self) -> None:
+        def refuse(*_: Any) -> None:
+            raise PermissionError("it refers to other files")
+
+        self.watched.seek(0)
+        limit = {"max_pixels": str(self.max_pixels)}
+        # An open file has no name to find others by, and what is in it may not open any.
+        self.container = av.open(self.watched, timeout=self.watched.time_limit, io_open=refuse, options=limit)
+        attached = av.stream.Disposition.attached_pic  # the cover of a song
+        videos = [video for video in self.container.streams.video if not video.disposition & attached]
+        if not videos:
+            raise NoVideo
+        self.video = videos[0]
+        self.codec = self.video.codec_context
+        self.codec.thread_type, self.codec.thread_count = ("AUTO", self.threads) if self.threads > 1 else ("NONE", 1)
+        self.codec.options = limit
+        self._begin()
+
+    def _begin(self) -> None:
+        """Reads on from where the container stands."""
+        self.packets = self.container.demux(self.video)
+        self.queue: deque[Any] = deque()
+        self.frames: deque[Seen] = deque()  # decoded, and later than the one shown
+        self.fed: int | None = None  # the latest tick of a packet decoded
+        self.number = 0
+
+    def _read(self) -> Any:
+        """The next packet; None at the end, or where the file is damaged so that nothing comes after."""
+        self.watched.check()
+        try:
+            return next(self.packets, None)
+        except av.FFmpegError as error:
+            self.trouble = error
+            return None
+
+    def _fill(self) -> None:
+        held = sum(packet.size for packet in self.queue)
+        while len(self.queue) < LOOKAHEAD and held < LOOKAHEAD_BYTES and (packet := self._read()) is not None:
+            held += packet.size
+            self.queue.append(packet)
+
+    def _last_packets(self) -> list[tuple[int, int]]:
+        """(tick, duration in ticks) of those behind the last key frame that the file knows of."""
+        claimed = self.video.duration or (self.container.duration or 0) / av.time_base / self.tick
+        try:
+            self.container.seek(self.first + int(claimed), stream=self.video)
+        except av.FFmpegError:
+            return []
+        self._begin()
+        return self._spans()
+
+    def _all_packets(self) -> list[tuple[int, int]]:
+        """(tick, duration in ticks) of the last of all packets, each of which is read."""
+        self._open()
+        return self._spans()
+
+    def _spans(self) -> list[tuple[int, int]]:
+        latest, number = None, 0
+        while (packet := self._read()) is not None:
+            if packet.size:
+                at = packet.pts if self.timed else number
+                number += 1
+                if at is not None and (latest is None or at > latest[0]):
+                    latest = (at, packet.duration or 0 if self.timed else 1)
+        return [latest] if latest and latest[0] >= self.first else []
+
+    def _decode(self, tick: int) -> bool:
+        """Decodes one more packet, if it is needed for what shows at `tick`. False at the end."""
+        self._fill()
+        if not self.queue:
+            return False
+        packet = self.queue.popleft()
+        if self.timed and self.codec.name in SKIPPABLE:
+            self.codec.skip_frame = "NONREF" if self._outshone(packet, tick) else "DEFAULT"
+        try:
+            frames = packet.decode()
+        except (av.FFmpegError, EOFError) as error:
+            self.trouble = error
+            frames = []
+        if packet.size and packet.pts is not None:
+            self.fed = packet.pts if self.fed is None else max(self.fed, packet.pts)
+        for frame in frames:
+            at = frame.pts if self.timed else self.number
+            self.number += 1
+            if at is not None:
+                self.frames.append(Seen(at, float((at - self.first) * self.tick), frame))
+        return True
+
+    def _outshone(self, packet: Any, tick: int) -> bool:
+        """Whether another frame shows at `tick`: a later one that begins by then."""
+        if packet.pts is None:
+            return False
+        return any(other.pts is not None and packet.pts < other.pts <= tick for other in self.queue)
+
+    def _worth_a_jump(self, tick: int) -> bool:
+        """Whether a key frame lies between what was decoded and `tick`; where the file does not tell, by distance."""
+        if self.fed is None:
+            return tick > self.first
+        if tick <= self.fed:
+            return False
+        index = self.video.index_entries
+        at = index.search_timestamp(tick, backward=True)
+        if at >= 0 and index[at].timestamp > self.fed:
+            return True
+        if len(index) and index[len(index) - 1].timestamp >= tick:
+            return False
+        return float((tick - self.fed) * self.tick) > self.gap
+
+    def _jump(self, tick: int) -> None:
+        """Goes on from the last key frame by `tick`."""
+        fed = self.fed
+        for back in BACK_OFF:
+            start = max(tick - int(back / self.tick), self.first)
+            try:
+                self.container.seek(start, stream=self.video)
+                self._begin()
+            except av.FFmpegError:
+                break
+            while not self.frames and self._decode(tick):
+                pass
+            if self.frames and self.frames[0].tick <= tick:
+                if fed is not None and self.frames[0].tick <= fed:
+                    self.gap *= 2  # it went back over what had been decoded
+                return
+            if start <= self.first:
+                break
+        self.container.close()
+        self._open()
