@@ -17,15 +17,18 @@ class VisualMemory:
     pooled: Tensor  # (B, D)    one vector for the whole image or clip
     boxes: Tensor | None = None  # (B, N, 4) x1 y1 x2 y2 in [0, 1]; regions only
     times: Tensor | None = None  # (B, N)    seconds; video only
+    classes: Tensor | None = None  # (B, N) int64, index into the encoder's class names; regions only
+    scores: Tensor | None = None  # (B, N)  detector confidence in [0, 1]; regions only
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     def to(self, *args, **kwargs) -> VisualMemory:
-        """Every tensor moved as `Tensor.to` moves it; the mask stays boolean."""
+        """Every tensor moved as `Tensor.to` moves it; the mask stays boolean and classes stay whole numbers."""
         present = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
-        moved = {name: tensor.to(*args, **kwargs) for name, tensor in present.items()}
-        return replace(self, **{**moved, "mask": moved["mask"].bool()})
+        real = {name: part.to(*args, **kwargs) for name, part in present.items() if part.is_floating_point()}
+        device, whole = real["tokens"].device, present.keys() - real.keys()
+        return replace(self, **real, **{name: present[name].to(device) for name in whole})
 
     def float(self) -> VisualMemory:
         """Single precision: what a decoder computes in, whatever a store kept."""
