@@ -63,22 +63,22 @@ def features_in(content: bytes, where: str) -> Features:
     if not content.startswith(b"PK"):
         return usable(where, array_in(content))
     with zipfile.ZipFile(io.BytesIO(content)) as packed:
-        names = [name.removesuffix(".npy") for name in packed.namelist() if name.endswith(".npy")]
+        if sum(member.file_size for member in packed.infolist()) > LARGEST_FILE:
+            raise ValueError("it is said to hold more than a picture's features can be")
+        # All of them, which compares each with its checksum: a damaged name must not look like boxes never given.
+        members = {member.filename: packed.read(member) for member in packed.infolist()}
+    names = [name.removesuffix(".npy") for name in members if name.endswith(".npy")]
 
-        def one(wanted: tuple[str, ...]) -> np.ndarray | None:
-            name = next((name for name in wanted if name in names), None)
-            if name is None:
-                return None
-            if packed.getinfo(f"{name}.npy").file_size > LARGEST_FILE:
-                raise ValueError(f"{name} is said to be larger than a picture's features can be")
-            return array_in(packed.read(f"{name}.npy"))  # which compares the member with its checksum
+    def one(wanted: tuple[str, ...]) -> np.ndarray | None:
+        name = next((name for name in wanted if name in names), None)
+        return None if name is None else array_in(members[f"{name}.npy"])
 
-        tokens = one(TOKENS if len(names) > 1 else tuple(names))
-        if tokens is None:
-            raise UserError(f"{where}: none of its arrays ({', '.join(names)}) is called {', '.join(TOKENS)}")
-        width, height = one(WIDTHS), one(HEIGHTS)
-        size = None if width is None or height is None else (float(width.item()), float(height.item()))
-        return usable(where, tokens, boxes=one(BOXES), size=size)
+    tokens = one(TOKENS if len(names) > 1 else tuple(names))
+    if tokens is None:
+        raise UserError(f"{where}: none of its arrays ({', '.join(names)}) is called {', '.join(TOKENS)}")
+    width, height = one(WIDTHS), one(HEIGHTS)
+    size = None if width is None or height is None else (float(width.item()), float(height.item()))
+    return usable(where, tokens, boxes=one(BOXES), size=size)
 
 
 def array_in(content: bytes) -> np.ndarray:

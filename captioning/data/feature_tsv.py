@@ -29,6 +29,7 @@ class BottomUpTsv:
             self.file = path.open("rb")
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror}") from None
+        self._width: int | None = None  # of the first line that was read
         self._places: dict[str, tuple[int, int]] | None = None  # id -> number and first byte of its line
 
     def ids(self) -> list[str]:
@@ -43,7 +44,12 @@ class BottomUpTsv:
         number, start = places[key]
         self.file.seek(start)
         where = f"{self.path}, line {number} (picture {key})"
-        return decoded(where, lambda: _features(self.file.readline(LONGEST_LINE), where))
+        found = decoded(where, lambda: _features(self.file.readline(LONGEST_LINE), where))
+        width = found.tokens.shape[1]
+        self._width = self._width or width
+        if width != self._width:
+            raise UserError(f"{where}: {width} values a region, where others have {self._width}. Is it cut short?")
+        return found
 
     def _where(self) -> dict[str, tuple[int, int]]:
         if self._places is None:
