@@ -5,22 +5,30 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
+from captioning.allocator import keep_freed_memory
+from captioning.data import importing
 from captioning.data.checks import Checks
-from captioning.data.features import COLUMNS, FeatureStore
+from captioning.data.feature_part import COLUMNS
+from captioning.data.features import FeatureStore
 from captioning.data.source import Example, Source, read_example
 from captioning.encoders.base import Encoder
+from captioning.encoders.imported import Imported
 from captioning.errors import UserError
 
 log = logging.getLogger("captioning")
+
+MOST_NAMED = 20  # damaged pictures, one line each
 
 
 class Pictures(Dataset):
@@ -54,54 +62,90 @@ def fill(
     examples: Iterable[Example],
     *,
     batch_size: int = 32,
-    num_workers: int = 1,
+    num_workers: int | None = None,
     device: str | torch.device = "cpu",
+    shard: tuple[int, int] = (1, 1),
     progress=None,
 ) -> tuple[FeatureStore, dict[Example, UserError]]:
     """Adds whatever of `examples` the store does not hold yet. -> the store, and what is wrong with those
     that cannot be read.
 
-    `config` is the encoder's configuration, kept in the store with a digest of its weights. `progress` is called
-    with (done, total) after every batch. A picture that cannot be read does not stop the others.
+    `config` is the encoder's configuration, kept in the store with a digest of its weights. `shard` (k, n) is the k-th
+    of n processes that fill the store together. `num_workers` threads decode, by default one a core. `progress` is
+    called with (done, total) after every batch. A picture that cannot be read does not stop the others.
     """
-    digest = encoder.digest(config)
-    examples, store = list(examples), None
+    digest, examples = encoder.digest(config), list(examples)
+    mine = share(examples, batch_size, shard)
+    store = None
     if (Path(folder) / "store.json").exists():
-        store = FeatureStore(folder).made_by(config, digest).recover()
+        store = FeatureStore(folder).made_by(config, digest)
         absent = set(store.missing([example.id for example in examples]))
-        todo = [example for example in examples if example.id in absent]
+        todo = [[example for example in batch if example.id in absent] for batch in mine]
     else:
-        todo = examples
+        todo = mine
+    if not mine and store is None:
+        raise UserError(
+            f"shard={shard[0]}/{shard[1]} has nothing to do: {len(examples):,} pictures in batches of {batch_size} are "
+            f"fewer than that. Take fewer shards"
+        )
     encoder = encoder.to(device).eval()
     unreadable: dict[Example, UserError] = {}
-    done = len(examples) - len(todo)
-    for batch in _batches(source, todo, encoder, batch_size, num_workers):
+    total = sum(map(len, mine))
+    done = total - sum(map(len, todo))
+    for batch in _decoded(source, list(filter(None, todo)), encoder, num_workers, ahead=_elsewhere(device)):
         good = [(example, picture) for example, picture in batch if not isinstance(picture, UserError)]
         unreadable |= {example: picture for example, picture in batch if isinstance(picture, UserError)}
         if good:
             with torch.inference_mode():
                 memory = encoder(encoder.collate([picture for _, picture in good]).to(device))
-            store = store or FeatureStore.create(
-                folder,
-                encoder=config,
-                digest=digest,
-                width=encoder.width,
-                columns=[name for name in COLUMNS if getattr(memory, name) is not None],
-            )
+            if store is None:
+                columns = [name for name in COLUMNS if getattr(memory, name) is not None]
+                about = {"encoder": config, "digest": digest, "width": encoder.width, "columns": columns}
+                store = FeatureStore.create(folder, **about)
             store.append([example.id for example, _ in good], memory)
         done += len(batch)
         if progress:
-            progress(done, len(examples))
+            progress(done, total)
     if store is None:
-        raise UserError(f"{source.name}: none of {len(examples):,} pictures could be read")
+        raise UserError(f"{source.name}: none of {total:,} pictures could be read")
     return store, unreadable
 
 
-def _batches(source, examples, encoder, batch_size, num_workers) -> Iterator[list]:
-    pictures = Pictures(source, examples, encoder)
-    return iter(
-        DataLoader(pictures, batch_size=batch_size, num_workers=num_workers if examples else 0, collate_fn=list)
-    )
+def share(examples: Sequence[Example], batch_size: int, shard: tuple[int, int] = (1, 1)) -> list[list[Example]]:
+    """Every n-th batch from the k-th, for `shard` (k, n).
+
+    Batches are cut from the whole list whatever a store already holds, so that an interrupted or a shared extraction
+    computes every picture in the same company as one made in one go: then even the last bits are the same.
+    """
+    starts = range(0, len(examples), batch_size)[shard[0] - 1 :: shard[1]]
+    return [list(examples[start : start + batch_size]) for start in starts]
+
+
+def _elsewhere(device: str | torch.device) -> bool:
+    return torch.device(device).type != "cpu"
+
+
+def _decoded(
+    source: Source, batches: list[list[Example]], encoder: Encoder, num_workers: int | None, *, ahead: bool
+) -> Iterator[list[tuple[Example, torch.Tensor | UserError]]]:
+    """The pictures of each batch, decoded by threads.
+
+    Where the encoder has a device of its own the next batch is decoded meanwhile (`ahead`). Where it computes on the
+    same cores they take turns: a thread that decodes would make all the threads of a matrix product wait for one.
+    """
+    pictures = Pictures(source, [example for batch in batches for example in batch], encoder)
+    starts = np.cumsum([0, *map(len, batches)]).tolist()
+    with ThreadPoolExecutor(num_workers or _cores()) as pool:
+        spans = [range(start, end) for start, end in zip(starts, starts[1:], strict=False)]
+        waiting = [[pool.submit(pictures.__getitem__, i) for i in span] for span in spans[: 1 + ahead]]
+        for span in [*spans[len(waiting) :], *[None] * len(waiting)]:
+            yield [future.result() for future in waiting.pop(0)]
+            if span is not None:
+                waiting.append([pool.submit(pictures.__getitem__, i) for i in span])
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def stored(
@@ -112,6 +156,8 @@ def stored(
     `where` is a folder, "auto" for the cache's own, or None for no store: then the encoder sees every picture anew,
     as it must when it learns. A picture that cannot be read is an error unless the source skips those.
     """
+    if isinstance(encoder, Imported):
+        return importing.imported_store(where, source, encoder, config, examples)
     if where is None or encoder.finetune:
         return None, {example.id for example in source.readable(examples)}
     folder = default_folder(source.name, config, encoder.digest(config)) if where == "auto" else Path(where)
@@ -148,10 +194,14 @@ def run(config: DictConfig, folder: Path) -> int:
     """`captioning extract`: fills a store, or compares one with its checksums. -> exit status."""
     if config.check:
         return check(config.store)
+    if config["import"] is not None:
+        return importing.run(config)
+    keep_freed_memory()
+    shard = shard_of(config.shard)
     encoder, source = instantiate(config.encoder), instantiate(config.data)
     plain = OmegaConf.to_container(config.encoder, resolve=True)
     examples = examples_of(source, config.splits)
-    options = {"batch_size": config.batch_size, "num_workers": config.num_workers}
+    options = {"batch_size": config.batch_size, "num_workers": config.num_workers, "shard": shard}
     device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
     store, _ = stored(config.store, source, encoder, plain, examples, device=device, **options)
     log.info(f"{store.folder}: {len(store):,} pictures, {store.width} values a token")
@@ -179,8 +229,24 @@ def check(folder: str) -> int:
         raise UserError("check=true needs store=DIR")
     store = FeatureStore(folder)
     damaged = store.damaged()
+    for key, part in list(damaged.items())[:MOST_NAMED]:
+        log.error(f"{part}: the features of {key!r} are damaged")
     if damaged:
-        log.error(f"{folder}: {len(damaged):,} of {len(store):,} pictures are damaged, the first is {damaged[0]!r}")
+        parts = sorted({str(part) for part in damaged.values()})
+        log.error(
+            f"{folder}: {len(damaged):,} of {len(store):,} pictures are damaged. Delete {', '.join(parts)} and run the "
+            f"command that made the store again: it adds what is missing"
+        )
         return 1
     log.info(f"{folder}: {len(store):,} pictures, all as they were written")
     return 0
+
+
+def shard_of(text: str | None) -> tuple[int, int]:
+    """ "2/4" -> (2, 4), None -> (1, 1). Raises UserError for anything else."""
+    if text is None:
+        return 1, 1
+    number, slash, of = str(text).partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise UserError(f"shard={text}: it is K/N, the K-th of N processes, such as 2/4")
+    return int(number), int(of)

@@ -1,36 +1,37 @@
 """A feature store: what an encoder returned for many pictures, kept on disk. It is only a cache.
 
-A folder with
-    store.json     what made it: encoder configuration, digest, widths
-    index.jsonl    one line a picture: its id, its first token row, its number of tokens, a checksum
-    tokens.bin     float16 (sum of N, D), one picture after the other, memory-mapped
-    pooled.bin     float16 (pictures, D)
-    boxes.bin      float32 (sum of N, 4), where the encoder gives boxes
-    times.bin      float32 (sum of N,), where the encoder gives times
+A folder with store.json, which says what made it, and any number of parts, each written by one process (see
+feature_part.py). Readers see one store. Several processes or machines may fill one at the same time: each has a part
+of its own, and a picture that two of them computed counts once.
 
-A picture counts from the moment its index line is complete. Opening a store for writing drops whatever a crash
-left behind the last complete line, so an interrupted extraction loses at most its last batch.
+Indices are memory-mapped. Values are read from their place in the file straight into the batch, which is as fast as
+a map, shares the system's page cache between all readers just as well, and makes of a file that was cut short or a
+failing disk an error instead of a crash.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import zlib
+import secrets
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from captioning.data.feature_files import plain_id
+from captioning.data.feature_part import COLUMNS, Part, PartWriter, key_of
 from captioning.errors import UserError
 from captioning.files import write_whole
 from captioning.memory import VisualMemory
 
-COLUMNS = {"tokens": np.float16, "pooled": np.float16, "boxes": np.float32, "times": np.float32}
 LARGEST = float(np.finfo(np.float16).max)
-VERSION = 1
+VERSIONS = (1, 2)  # 1 had a single part, in the store's own folder, with its index in JSON lines
+OPEN_FILES = 128  # at once, of which a process may have some hundreds
 
 
 class FeatureStore:
@@ -42,24 +43,32 @@ class FeatureStore:
         self.about = _read_about(self.folder)
         self.width: int = self.about["width"]
         self.columns: list[str] = self.about["columns"]
-        self.rows, self.counts, self.checksums, self.positions = _read_index(self.folder)
-        self._maps: dict[str, np.memmap] = {}
-        self._check_lengths()
+        self.imported = bool(self.about.get("imported"))
+        self._writer: PartWriter | None = None
+        self._files: dict[Path, BinaryIO] = {}
+        self.refresh()
 
     @classmethod
     def create(
-        cls, folder: str | Path, *, encoder: dict, digest: str, width: int, columns: Sequence[str]
+        cls,
+        folder: str | Path,
+        *,
+        encoder: dict,
+        digest: str,
+        width: int,
+        columns: Sequence[str],
+        imported: bool = False,
     ) -> FeatureStore:
-        """An empty store for memories with these columns. An existing one by the same encoder is opened instead."""
+        """An empty store for memories with these columns. An existing one by the same encoder is opened instead.
+
+        In an `imported` one ids are the same picture where `plain_id` says so.
+        """
         folder = Path(folder)
-        if (folder / "store.json").exists():
-            return cls(folder).made_by(encoder, digest)
-        about = {"version": VERSION, "encoder": encoder, "digest": digest, "width": width, "columns": list(columns)}
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in [*columns, "index"]:
-            _file(folder, name).touch()
-        write_whole(folder / "store.json", json.dumps(about, indent=2) + "\n")
-        return cls(folder)
+        if not (folder / "store.json").exists():
+            about = {"version": VERSIONS[-1], "encoder": encoder, "digest": digest, "width": width}
+            about |= {"columns": [name for name in COLUMNS if name in columns], "imported": imported}
+            _write_once(folder / "store.json", json.dumps(about, indent=2) + "\n")
+        return cls(folder).made_by(encoder, digest)
 
     def made_by(self, encoder: dict, digest: str) -> FeatureStore:
         """Itself. Raises UserError with both names where another encoder made it."""
@@ -71,154 +80,196 @@ class FeatureStore:
             )
         return self
 
+    def refresh(self) -> FeatureStore:
+        """Looks again for what other processes have written. -> itself."""
+        folders = sorted(path.parent for path in self.folder.glob("part-*/index.bin"))
+        if (self.folder / "index.jsonl").exists() or self.about["version"] == 1:
+            folders.insert(0, self.folder)
+        self.parts = [Part(folder, self.width, self.columns) for folder in folders]
+        self._starts = np.cumsum([0, *map(len, self.parts)])
+        keys = np.concatenate([np.empty(0, np.uint64), *(part.records["key"] for part in self.parts)])
+        order = np.argsort(keys, kind="stable")  # of those with the same id the first counts
+        first = np.r_[True, keys[order][1:] != keys[order][:-1]][: len(keys)]
+        self._order = order[first].astype(np.uint32)
+        self._keys = keys[self._order]
+        self._verified = np.zeros(len(keys), bool)
+        self._stale = False
+        return self
+
     def __len__(self) -> int:
-        return len(self.positions)
+        self._fresh()
+        return len(self._keys)
 
     def __contains__(self, key: int | str) -> bool:
-        return key in self.positions
+        return not self.missing([key])
+
+    def __reduce__(self) -> tuple:
+        return FeatureStore, (self.folder,)  # a worker that is not a fork opens it again
 
     def missing(self, ids: Iterable[int | str]) -> list[int | str]:
         """Those of `ids` that are not in the store, in order."""
-        return [key for key in ids if key not in self.positions]
+        ids = list(ids)
+        return [key for key, at in zip(ids, self._find(map(self._text, ids)), strict=True) if at < 0]
+
+    def ids(self) -> list[int | str]:
+        """All ids, in the order in which they were written; of an imported store as `plain_id` spells them."""
+        self._fresh()
+        return [json.loads(part.text(i)) for part, i in map(self._part, np.sort(self._order).tolist())]
 
     def read(self, ids: Sequence[int | str]) -> VisualMemory:
-        """The memories of `ids` as one batch, float16, padded to the longest. Raises UserError for an unknown id."""
-        absent = self.missing(ids)
-        if absent:
+        """The memories of `ids` as one batch, float16, padded to the longest.
+
+        Compares each picture with its checksum when it is first read. Raises UserError for one that is not there, or
+        is damaged.
+        """
+        texts = [self._text(key) for key in ids]
+        found = self._find(texts)
+        if (found < 0).any():
+            absent = [key for key, at in zip(ids, found, strict=True) if at < 0]
             raise UserError(f"{self.folder} holds no features for {len(absent)} pictures, the first is {absent[0]!r}")
-        at = np.array([self.positions[key] for key in ids])
-        counts, longest = self.counts[at], int(self.counts[at].max())
-        rows = self.rows[at][:, None] + np.minimum(np.arange(longest), counts[:, None] - 1)  # (B, N)
-        mask = torch.from_numpy(np.arange(longest) < counts[:, None])
-        parts = {"pooled": torch.from_numpy(self._map("pooled")[at])}
-        for name in self.columns:
-            if name != "pooled":
-                part = torch.from_numpy(self._map(name)[rows])
-                parts[name] = part * mask.view(*mask.shape, *[1] * (part.dim() - 2)) if counts.min() < longest else part
-        return VisualMemory(mask=mask, **parts)
+        places = [self._part(at) for at in found.tolist()]
+        counts = np.array([part.records["tokens"][i] for part, i in places], np.int64)
+        batch, longest = len(ids), int(counts.max())
+        shapes = {name: (batch, longest) for name in self.columns}
+        shapes |= {"tokens": (batch, longest, self.width), "pooled": (batch, self.width), "boxes": (batch, longest, 4)}
+        arrays = {name: np.zeros(shapes[name], COLUMNS[name]) for name in self.columns}
+        for b, (part, i) in enumerate(places):
+            values = {name: array[b] if name == "pooled" else array[b, : counts[b]] for name, array in arrays.items()}
+            self._read_into(values, part, i)
+            if not self._verified[found[b]]:
+                if not part.intact(i, texts[b], values):
+                    raise UserError(
+                        f"{part.folder}: the features of picture {ids[b]!r} are damaged. See what else is with "
+                        f"`captioning extract store={self.folder} check=true`, delete that folder and extract again"
+                    )
+                self._verified[found[b]] = True
+        parts = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        if "classes" in parts:
+            parts["classes"] = parts["classes"].long()
+        return VisualMemory(mask=torch.from_numpy(np.arange(longest) < counts[:, None]), **parts)
 
     def append(self, ids: Sequence[int | str], memory: VisualMemory) -> None:
-        """Adds a batch: data first, then the index lines that make it count."""
-        parts = {name: _array(getattr(memory, name), name) for name in self.columns}
-        mask = memory.mask.cpu().numpy()
-        lines, row = [], int(self.rows[-1] + self.counts[-1]) if len(self.rows) else 0
-        for i in range(len(ids)):
-            record = {name: part[i] if name == "pooled" else part[i][mask[i]] for name, part in parts.items()}
-            lines.append({"id": ids[i], "row": row, "tokens": len(record["tokens"]), "crc": _checksum(record)})
-            row += len(record["tokens"])
-        for name, part in parts.items():
-            _append(_file(self.folder, name), (part if name == "pooled" else part[mask]).tobytes())
-        _append(_file(self.folder, "index"), "".join(json.dumps(line) + "\n" for line in lines).encode())
-        self._extend(lines)
+        """Adds a batch to this process's part. Raises UserError where it cannot be written."""
+        arrays = {name: _array(getattr(memory, name), name) for name in self.columns}
+        masks = memory.mask.cpu().numpy()
+        empty = [key for key, mask in zip(ids, masks, strict=True) if not mask.any()]
+        if empty:
+            raise UserError(f"the encoder returned no token for picture {empty[0]!r}, so nothing could look at it")
+        pictures = [
+            {name: array[b] if name == "pooled" else array[b][masks[b]] for name, array in arrays.items()}
+            for b in range(len(ids))
+        ]
+        self._writer = self._writer or PartWriter(self.folder, self.width, self.columns)
+        self._writer.append([self._text(key) for key in ids], pictures)
+        self._stale = True
 
-    def recover(self) -> FeatureStore:
-        """Drops what a crash left half written, so that appending may go on. -> itself."""
-        tokens = int(self.rows[-1] + self.counts[-1]) if len(self.rows) else 0
-        for name in self.columns:
-            rows = len(self) if name == "pooled" else tokens
-            os.truncate(_file(self.folder, name), rows * self._row_bytes(name))
-        content = _file(self.folder, "index").read_bytes()
-        os.truncate(_file(self.folder, "index"), content.rfind(b"\n") + 1)
-        self._maps.clear()
-        return self
-
-    def damaged(self) -> list[int | str]:
-        """Ids whose data no longer fit their checksum. Reads the whole store once, in little memory."""
-        wrong = []
-        for key, at in self.positions.items():
-            rows = slice(int(self.rows[at]), int(self.rows[at] + self.counts[at]))
-            record = {name: self._map(name)[at if name == "pooled" else rows] for name in self.columns}
-            if _checksum(record) != int(self.checksums[at]):
-                wrong.append(key)
+    def damaged(self) -> dict[int | str, Path]:
+        """Ids whose values no longer fit their checksum, and the part of each. Reads the whole store once."""
+        self._fresh()
+        wrong: dict[int | str, Path] = {}
+        for at in range(int(self._starts[-1])):
+            part, i = self._part(at)
+            count, text = int(part.records["tokens"][i]), part.text(i)
+            shapes = {name: (count,) for name in self.columns} | {"pooled": (self.width,)}
+            shapes |= {"tokens": (count, self.width), "boxes": (count, 4)}
+            values = {name: np.empty(shapes[name], COLUMNS[name]) for name in self.columns}
+            self._read_into(values, part, i)
+            if not part.intact(i, text, values):
+                wrong[_id_in(text, f"number {i + 1} of {part.folder.name}")] = part.folder
+        for part in self.parts:
+            if part.torn:
+                wrong[f"the last {part.torn} of {part.folder.name}/index.bin"] = part.folder
         return wrong
 
-    def _extend(self, lines: list[dict]) -> None:
-        self.rows = np.concatenate([self.rows, np.array([line["row"] for line in lines], np.int64)])
-        self.counts = np.concatenate([self.counts, np.array([line["tokens"] for line in lines], np.int64)])
-        self.checksums = np.concatenate([self.checksums, np.array([line["crc"] for line in lines], np.int64)])
-        for line in lines:
-            self.positions[line["id"]] = len(self.positions)
-        self._maps.clear()
+    def _fresh(self) -> None:
+        if self._stale:
+            self.refresh()
 
-    def _map(self, name: str) -> np.memmap:
-        if name not in self._maps:
-            shape = (-1,) if name == "times" else (-1, 4 if name == "boxes" else self.width)
-            self._maps[name] = np.memmap(_file(self.folder, name), COLUMNS[name], mode="r").reshape(shape)
-        return self._maps[name]
+    def _text(self, key: int | str) -> bytes:
+        return json.dumps(plain_id(key) if self.imported else key).encode()
 
-    def __getstate__(self) -> dict:
-        return {**self.__dict__, "_maps": {}}  # a worker maps the files itself
+    def _find(self, texts: Iterable[bytes]) -> np.ndarray:
+        """Where in the store each id is, -1 for nowhere."""
+        self._fresh()
+        keys = np.array([key_of(text) for text in texts], np.uint64)
+        if not len(self._keys):
+            return np.full(len(keys), -1)
+        at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return np.where(self._keys[at] == keys, self._order[at].astype(np.int64), -1)
 
-    def _row_bytes(self, name: str) -> int:
-        values = {"times": 1, "boxes": 4}.get(name, self.width)
-        return values * np.dtype(COLUMNS[name]).itemsize
+    def _part(self, at: int) -> tuple[Part, int]:
+        number = int(np.searchsorted(self._starts, at, side="right")) - 1
+        return self.parts[number], at - int(self._starts[number])
 
-    def _check_lengths(self) -> None:
-        tokens = int((self.rows + self.counts).max()) if len(self.rows) else 0
-        for name in self.columns:
-            path, rows = _file(self.folder, name), len(self) if name == "pooled" else tokens
-            size = path.stat().st_size if path.exists() else -1
-            if size < rows * self._row_bytes(name):
-                raise UserError(f"{path} is shorter than its index says: delete {self.folder} and extract again")
+    def _read_into(self, values: dict[str, np.ndarray], part: Part, i: int) -> None:
+        for name, array in values.items():
+            path, start = part.place(name, i)
+            try:
+                there = os.preadv(self._open(path).fileno(), [array], start)
+            except OSError as error:
+                raise UserError(f"{path} cannot be read ({error.strerror})") from None
+            if there != array.nbytes:
+                raise UserError(f"{path} is shorter than its index says: delete {part.folder} and extract again")
 
-
-def _file(folder: Path, name: str) -> Path:
-    return folder / ("index.jsonl" if name == "index" else f"{name}.bin")
-
-
-def _append(path: Path, content: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    def _open(self, path: Path) -> BinaryIO:
+        if path not in self._files:
+            while len(self._files) >= OPEN_FILES:
+                self._files.pop(next(iter(self._files))).close()
+            self._files[path] = path.open("rb", buffering=0)
+        return self._files[path]
 
 
 def _array(tensor: Tensor, name: str) -> np.ndarray:
     tensor = tensor.detach()
-    if COLUMNS[name] is np.float16:
+    if COLUMNS[name] == np.float16:
         tensor = tensor.float().clamp(-LARGEST, LARGEST).half()
     return np.ascontiguousarray(tensor.cpu().numpy(), COLUMNS[name])
 
 
-def _checksum(record: dict[str, np.ndarray]) -> int:
-    value = 0
-    for name in sorted(record):
-        value = zlib.crc32(np.ascontiguousarray(record[name]), value)
-    return value
-
-
 def _name(encoder: dict) -> str:
-    return str(encoder.get("backbone") or encoder.get("_target_", "an unnamed encoder"))
+    return str(encoder.get("backbone") or encoder.get("name") or encoder.get("_target_", "an unnamed encoder"))
+
+
+def _id_in(text: bytes, otherwise: str) -> int | str:
+    with suppress(ValueError):
+        key = json.loads(text)
+        if isinstance(key, (int, str)):
+            return key
+    return otherwise
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Writes a file whole, unless another process was faster: then it is that one's."""
+    draft = write_whole(path.with_name(f".{path.name}.{secrets.token_hex(4)}"), text)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        os.replace(draft, path)
+    with suppress(OSError):
+        draft.unlink()
 
 
 def _read_about(folder: Path) -> dict:
     path = folder / "store.json"
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
-        known = about["version"] == VERSION and isinstance(about["width"], int) and isinstance(about["digest"], str)
+        if type(about["version"]) is int and about["version"] > VERSIONS[-1]:
+            raise ValueError(f"it is of version {about['version']}: pip install -U captioning")
+        known = about["version"] in VERSIONS and type(about["width"]) is int and isinstance(about["digest"], str)
+        known = known and isinstance(about["encoder"], dict) and about["width"] > 0
         if not known or not set(about["columns"]) <= set(COLUMNS) or not {"tokens", "pooled"} <= set(about["columns"]):
             raise ValueError("an unknown version or layout")
         return about
     except FileNotFoundError:
         raise UserError(
-            f"{folder} is not a feature store: it has no store.json. `captioning extract` makes one"
+            f"{folder} is not a feature store: it has no store.json. `captioning extract` makes one, and "
+            f"`captioning extract import={folder} store=DIR` makes one of features that are there already"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is not the description of a feature store: {error}") from None
-
-
-def _read_index(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[int | str, int]]:
-    """First rows (P,), numbers of tokens (P,), checksums (P,) and the position of each id, of complete lines."""
-    path = _file(folder, "index")
-    try:
-        content = path.read_bytes()
-        lines = [json.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]
-        columns = [np.array([line[key] for line in lines], np.int64) for key in ("row", "tokens", "crc")]
-        positions = {line["id"]: i for i, line in enumerate(lines)}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}): delete {folder} and extract again") from None
-    if len(positions) != len(lines) or any((column < 0).any() for column in columns) or (columns[1] == 0).any():
+    except NotADirectoryError:
         raise UserError(
-            f"{path} is damaged (an id twice, or a picture without tokens): delete {folder} and extract again"
-        )
-    return *columns, positions
+            f"{folder} is a file, not a feature store: `captioning extract import={folder} store=DIR` makes one of it"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{path} is not the description of a feature store: {error}") from None

@@ -80,6 +80,14 @@ def check_image(
                 picture.load()
 
 
+def image_size(source: str | os.PathLike[str] | BinaryIO) -> tuple[int, int]:
+    """Width and height of the upright picture. Reads the header only. Raises ImageError."""
+    with _opened(source) as (file, name):
+        picture = _identified(file, name)
+        width, height = picture.size
+        return (height, width) if _orientation(picture) in (5, 6, 7, 8) else (width, height)
+
+
 def to_rgb(picture: Image.Image) -> Image.Image:
     """An image of any Pillow mode as a new plain RGB image: upright, on white, 8 bits a channel, no metadata."""
     orientation = _orientation(picture)

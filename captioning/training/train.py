@@ -17,6 +17,7 @@ from captioning import __version__
 from captioning.allocator import keep_freed_memory
 from captioning.bundle import Bundle, save_bundle
 from captioning.data.extract import stored
+from captioning.data.importing import described
 from captioning.data.module import CaptionData, Examples
 from captioning.data.source import Example
 from captioning.errors import UserError
@@ -48,6 +49,7 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
         vocabulary = start.vocabulary
     else:
         vocabulary = Vocabulary.build((c for e in train_examples for c in e.captions), **config.vocabulary)
+    config.encoder = described(config.encoder, config.store)
     encoder = instantiate(config.encoder)
     if start:
         start.fill("encoder", encoder)
