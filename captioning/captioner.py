@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from captioning.bundle import FILES, Bundle, load_bundle
+from captioning.bundle import Bundle, load_bundle
 from captioning.data.images import open_image, to_rgb
 from captioning.decoders.base import Decoder
 from captioning.errors import UserError
@@ -24,6 +24,7 @@ from captioning.generation.beam import beam
 from captioning.generation.constraints import Limits
 from captioning.generation.word_options import with_vocabulary
 from captioning.memory import VisualMemory
+from captioning.shipped import default_model, find_model
 from captioning.vocabulary import EOS, Vocabulary, sentence
 
 
@@ -182,23 +183,12 @@ def as_picture(image: Any, size: int | None = None) -> Image.Image:
         raise UserError(f"{name} is damaged or cut short ({error}). Copy or download it again.") from error
 
 
-def load(model: str | Path, *, device: str | torch.device | None = None, allow: Sequence[str] = ()) -> Captioner:
-    """A captioner from a bundle's folder, a run's folder, or the name of either in `runs/`. Runs none of its code.
+def load(
+    model: str | Path | None = None, *, device: str | torch.device | None = None, allow: Sequence[str] = ()
+) -> Captioner:
+    """A captioner from a bundle's folder, a run's folder, the name of either in `runs/`, or a shipped model's name.
 
-    `allow` names your own packages whose encoders or decoders the bundle may use.
+    None takes the model that is shipped. Runs none of the bundle's code; `allow` names your own packages whose encoders
+    or decoders it may use. Raises UserError where there is no such model, or it is damaged.
     """
-    return Captioner(load_bundle(find_model(model), allow=allow), device=device)
-
-
-def find_model(model: str | Path) -> Path:
-    """The bundle's folder that a name or a path means. Raises UserError saying where it looked."""
-    candidates = [Path(model), Path(model) / "model", Path("runs") / model / "model"]
-    for folder in candidates:
-        if any(os.path.isfile(folder / name) for name in FILES):
-            return folder
-    if os.path.isdir(model):
-        return Path(model)  # nothing there: loading it names what is missing
-    raise UserError(
-        f"there is no model {str(model)!r}: looked for {', '.join(str(path) for path in candidates)}. "
-        f"`captioning train` makes one in runs/NAME/model"
-    )
+    return Captioner(load_bundle(find_model(default_model() if model is None else model), allow=allow), device=device)

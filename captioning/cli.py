@@ -50,7 +50,7 @@ def extract(context: typer.Context) -> None:
 @app.command()
 def caption(
     paths: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.", show_default=False)],
-    model: Annotated[Optional[str], typer.Option(help="A model's folder or name.", show_default=False)] = None,
+    model: Annotated[Optional[str], typer.Option(help="A model's folder or name.", show_default="the shipped")] = None,
     beam_size: Annotated[
         Optional[int], typer.Option(min=1, max=MOST, help="Beams; 1 is greedy.", show_default="the model's")
     ] = None,

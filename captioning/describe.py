@@ -21,8 +21,6 @@ def run(
     recursive: bool, device: str | None,
 ) -> int:
     """One line a photo. -> exit status: 1 where a photo could not be read, each named on stderr, the others done."""
-    if model is None:
-        raise UserError("which model? --model takes a folder, or the name of a run in runs/")
     strips = AttentionStrips(attention) if attention else None
     captioner = load(model, device=device)
     files, failures = expand(paths, recursive)

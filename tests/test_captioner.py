@@ -13,11 +13,12 @@ from tiny_model import DECODERS, WORDS, pictures, saved_model, tiny_bundle
 
 import captioning
 from captioning.bundle import load_bundle
-from captioning.captioner import Captioner, as_picture, describe, find_model, load
+from captioning.captioner import Captioner, as_picture, describe, load
 from captioning.data.images import ImageError
 from captioning.errors import UserError
 from captioning.generation.beam import diverse_beam
 from captioning.generation.greedy import greedy
+from captioning.shipped import find_model
 
 
 @pytest.fixture(scope="module")
