@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from captioning.captioner import Caption, as_picture, load
+from captioning.captioner import Caption, load
 from captioning.data.images import find_images
 from captioning.errors import UserError
+from captioning.pictures import as_picture
 
 SEEN = 512  # pixels of a side that the panels of an attention strip need at most
 
