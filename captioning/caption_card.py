@@ -55,7 +55,7 @@ def card(captions: Sequence[Caption], picture: Image.Image | None) -> str:
 
 def _sentence(caption: Caption, size: tuple[int, int] | None) -> str:
     score = f"score {caption.score:.2f}" if math.isfinite(caption.score) else ""
-    width = max(size[0], 240) if size else 480
+    width = max(size[0], 360) if size else 480
     return (
         f'<div style="max-width:{width}px"><div class="text">{escape(caption.text)}</div>'
         f'<div>{"".join(_words(caption, size))}</div><div class="score">{score}</div></div>'

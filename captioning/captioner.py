@@ -23,6 +23,7 @@ from captioning.decoders.base import Decoder
 from captioning.errors import UserError
 from captioning.generation.beam import beam
 from captioning.generation.constraints import Limits
+from captioning.generation.sampling import sample
 from captioning.generation.word_options import with_vocabulary
 from captioning.memory import VisualMemory
 from captioning.metrics.report import DEFAULT_METRICS
@@ -198,13 +199,14 @@ class Captioner:
     def strategy(self, options: Mapping[str, Any]) -> Callable:
         """The bundle's generation with `options` on top.
 
-        A beam size or a number of captions asks for beam search, whatever it was; then only what every way of
-        generating knows is kept of the bundle's own options.
+        A beam size or a number of captions asks for beam search, a number of samples or a temperature for sampling,
+        whatever it was; then only what every way of generating knows is kept of the bundle's own options.
         """
         own = self.bundle.generation
-        if own.func is not beam and {"beam_size", "num_captions"} & set(options):
-            shared = {limit.name for limit in fields(Limits)}
-            own = partial(beam, **{name: value for name, value in own.keywords.items() if name in shared})
+        for way, words in ((beam, {"beam_size", "num_captions"}), (sample, {"num_samples", "temperature"})):
+            if own.func is not way and words & set(options):
+                shared = {limit.name for limit in fields(Limits)}
+                own = partial(way, **{name: value for name, value in own.keywords.items() if name in shared})
         captions = options.get("num_captions", 1)
         if own.func is beam and captions > options.get("beam_size", own.keywords.get("beam_size", 5)):
             options = {**options, "beam_size": captions}

@@ -114,6 +114,23 @@ def score(
     finish(verb)
 
 
+@app.command()
+def demo(
+    model: Annotated[Optional[str], typer.Option(help="A model's folder or name.", show_default="the shipped")] = None,
+    port: Annotated[Optional[int], typer.Option(min=1, max=65535, help="Port.", show_default="7860 or above")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets others in.")] = "127.0.0.1",
+    device: Annotated[Optional[str], typer.Option(help="cpu, cuda, cuda:1, ...", show_default="a GPU if any")] = None,
+) -> None:
+    """Try a model in the browser: drop a photo, see the sentences, click a word to see where the model looked."""
+
+    def verb() -> int:
+        from captioning.demo import run
+
+        return run(model=model, host=host, port=port, device=device)
+
+    finish(verb)
+
+
 def main() -> None:
     """The console script."""
     logging.basicConfig(format="captioning: %(message)s", level=logging.WARNING, stream=sys.stderr)
