@@ -21,11 +21,13 @@ test: $(VENV)/installed
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/installed
-	@for name in $(or $(ONLY),metrics generation features); do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
+	@for name in $(or $(ONLY),metrics generation features serving); do \
+		$(BIN)/python tests/benchmarks/$$name.py $(ARGS) || exit 1; done
 
 fuzz: $(VENV)/installed
 	$(BIN)/python tests/metrics/fuzz_tokenizer.py $(or $(N),20000)
 	$(BIN)/python tests/data/fuzz_features.py $(or $(N),10000)
+	$(BIN)/python tests/fuzz_uploads.py $(or $(UPLOADS),2000)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check captioning tests

@@ -2,9 +2,15 @@
 
 from importlib import import_module
 
-_HOMES = {"Caption": "captioner", "Captioner": "captioner", "load": "captioner", "UserError": "errors"}
+_HOMES = {
+    "Caption": "captioner",
+    "Captioner": "captioner",
+    "UserError": "errors",
+    "load": "captioner",
+    "shipped_models": "shipped",
+}
 
-__all__ = ["Caption", "Captioner", "UserError", "__version__", "load"]
+__all__ = ["Caption", "Captioner", "UserError", "__version__", "load", "shipped_models"]
 
 
 def __getattr__(name: str):

@@ -29,10 +29,10 @@ from torch import Tensor, nn
 from captioning.decoders.base import Decoder
 from captioning.encoders.base import Encoder, architecture
 from captioning.errors import UserError
+from captioning.shipped import MODEL_FILES
 from captioning.vocabulary import Vocabulary
 
 FORMAT = 1
-FILES = ("config.yaml", "weights.safetensors", "vocabulary.json")
 PARTS = ("encoder", "decoder", "generation")
 TRUSTED = ("captioning.encoders", "captioning.decoders", "captioning.generation")
 MAX_WORDS = 1000  # of a caption; a search sets memory aside for the longest
@@ -111,7 +111,7 @@ def load_bundle(folder: str | Path, *, allow: Sequence[str] = ()) -> Bundle:
     run something it may not.
     """
     folder = Path(folder)
-    absent = [name for name in FILES if not (folder / name).is_file()]
+    absent = [name for name in MODEL_FILES if not (folder / name).is_file()]
     if absent:
         raise UserError(f"{folder} is not a whole model: {', '.join(absent)} missing. Copy it again, or train anew")
     config = read_config(folder / "config.yaml")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from captioning.bundle import FILES, Bundle, load_bundle
-from captioning.data.images import open_image, to_rgb
+from captioning.bundle import Bundle, load_bundle
+from captioning.caption_card import THUMBNAIL, thumbnail
+from captioning.data.images import find_images
 from captioning.decoders.base import Decoder
 from captioning.errors import UserError
 from captioning.generation.beam import beam
 from captioning.generation.constraints import Limits
+from captioning.generation.sampling import sample
 from captioning.generation.word_options import with_vocabulary
 from captioning.memory import VisualMemory
+from captioning.metrics.report import DEFAULT_METRICS
+from captioning.pictures import Picture, as_picture
+from captioning.progress import progress_bar
+from captioning.reading import default_workers, read_ahead
+from captioning.shipped import default_model, find_model
 from captioning.vocabulary import EOS, Vocabulary, sentence
 
 
@@ -38,9 +45,16 @@ class Caption:
     attention: np.ndarray | None = field(default=None, repr=False)  # (T, N), a row a word; None without attention
     boxes: np.ndarray | None = field(default=None, repr=False)  # (N, 4) in [0, 1] where the tokens are regions
     labels: list[str] | None = field(default=None, repr=False)  # what the detector calls each of the N regions
+    picture: Image.Image | None = field(default=None, repr=False, compare=False)  # small; only with details
 
     def __str__(self) -> str:
         return self.text
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the picture, the sentence, and where the model looked for each word."""
+        from captioning.caption_card import card
+
+        return card([self], self.picture)
 
 
 def describe(
@@ -109,12 +123,13 @@ class Captioner:
     def caption(self, images: Any, *, details: bool = False, **options: Any) -> Any:
         """A caption for a picture, or a list of them for a list of pictures.
 
-        A picture is a path, an open file, a PIL image or an array (H, W), (H, W, 3) or (H, W, 4) of uint8. `options`
-        go to the generation: beam_size, num_captions, max_words, ... With num_captions or num_samples above 1 each
-        picture has a list of captions. `details` adds log-probabilities and attention.
+        A picture is a path, an open file, a PIL image, an array or a tensor (see `captioning.pictures.as_picture`); a
+        list, a tuple or an iterator may mix them. `options` go to the generation: beam_size, num_captions, max_words,
+        forced_words, ... With num_captions or num_samples above 1 each picture has a list of captions. `details` adds
+        log-probabilities, attention and a small copy of the picture.
         Raises UserError naming the first picture that cannot be read; `stream` goes on instead.
         """
-        single = not isinstance(images, (list, tuple))
+        single = not isinstance(images, (list, tuple, Iterator)) or hasattr(images, "read")
         several = max(options.get("num_captions", 1), options.get("num_samples", 1)) > 1
         captions = []
         for _, found in self.stream([images] if single else images, details=details, **options):
@@ -124,31 +139,87 @@ class Captioner:
         return captions[0] if single else captions
 
     def stream(
-        self, images: Iterable[Any], *, batch_size: int = 16, details: bool = False, **options: Any
-    ) -> Iterator[tuple[Any, list[Caption] | UserError]]:
+        self,
+        images: Iterable[Picture] | str | os.PathLike[str],
+        *,
+        batch_size: int = 16,
+        workers: int | None = None,
+        progress: bool = False,
+        recursive: bool = False,
+        details: bool = False,
+        **options: Any,
+    ) -> Iterator[tuple[Picture, list[Caption] | UserError]]:
         """(picture, its captions, best first) one after the other, in order and in constant memory.
 
-        A picture that cannot be read comes with the error instead of captions.
+        `images` is a folder, searched in depth where `recursive`, or any iterable of pictures. A picture that cannot be
+        read comes with the error instead of captions. `workers` threads read one batch while the model is busy with
+        the last (None: as many as there are cores, at most 8); 0 reads nothing ahead, for a live stream. `progress`
+        draws a bar on stderr. Raises UserError for an option that makes no sense, or a folder without pictures.
         """
-        generation = self.strategy(options)
-        images = iter(images)
-        while chunk := list(islice(images, batch_size)):
-            read = [self._read(image) for image in chunk]
-            good = [picture for picture in read if not isinstance(picture, UserError)]
-            captions = iter(self._describe(good, generation, details) if good else [])
-            for image, picture in zip(chunk, read, strict=True):
-                yield image, picture if isinstance(picture, UserError) else next(captions)
+        if batch_size < 1:
+            raise UserError(f"batch_size is {batch_size}: it is 1 or more")
+        if isinstance(images, (str, os.PathLike)):
+            images = find_images(images, recursive)
+        total = len(images) if isinstance(images, Sized) else None
+        workers = default_workers() if workers is None else workers
+        batches = read_ahead(images, partial(self._look, details=details), batch_size=batch_size, workers=workers)
+        return self._captions_of(batches, total, progress, details, self.strategy(options))
+
+    def _captions_of(self, batches, total: int | None, progress: bool, details: bool, generation: Callable):
+        done = 0
+        with progress_bar("captioning", enabled=progress) as report:
+            for batch in batches:
+                good = [seen for _, (seen, _) in batch if not isinstance(seen, UserError)]
+                captions = iter(self._describe(good, generation, details) if good else [])
+                for image, (seen, small) in batch:
+                    if isinstance(seen, UserError):
+                        yield image, seen
+                    else:
+                        yield image, [replace(one, picture=small) if small else one for one in next(captions)]
+                done += len(batch)
+                report(done, total)
+                del batch, good, image, seen, small  # or they are held while the next batch is made
+
+    def score(
+        self,
+        references: Mapping[Any, str | Sequence[str]],
+        *,
+        images: Mapping[Any, Picture] | str | os.PathLike[str] | None = None,
+        metrics: Sequence[str] = DEFAULT_METRICS,
+        progress: bool = False,
+        **options: Any,
+    ) -> dict[str, float]:
+        """How well the captions of some pictures agree with what people said of them: metric -> score.
+
+        `references` maps a picture's file, or any id, to one caption or several. `images` is where the pictures are: a
+        folder for the files, or a mapping from id to picture; None where the keys are paths. Scores are as the official
+        evaluation computes them: 0 to 1, CIDEr 0 to 10. `options` go to the generation.
+        Raises UserError naming a picture that is missing, unreadable or without a reference.
+        """
+        from captioning.metrics.report import evaluate
+
+        texts = {key: [said] if isinstance(said, str) else list(said) for key, said in references.items()}
+        if not texts:
+            raise UserError("there are no references to score against")
+        pictures = [picture_of(key, images) for key in texts]
+        hypotheses = {}
+        for key, (_, found) in zip(texts, self.stream(pictures, progress=progress, **options), strict=True):
+            if isinstance(found, UserError):
+                raise found
+            hypotheses[key] = found[0].text
+        return evaluate(texts, hypotheses, metrics).corpus
 
     def strategy(self, options: Mapping[str, Any]) -> Callable:
         """The bundle's generation with `options` on top.
 
-        A beam size or a number of captions asks for beam search, whatever it was; then only what every way of
-        generating knows is kept of the bundle's own options.
+        A beam size or a number of captions asks for beam search, a number of samples or a temperature for sampling,
+        whatever it was; then only what every way of generating knows is kept of the bundle's own options.
         """
         own = self.bundle.generation
-        if own.func is not beam and {"beam_size", "num_captions"} & set(options):
-            shared = {limit.name for limit in fields(Limits)}
-            own = partial(beam, **{name: value for name, value in own.keywords.items() if name in shared})
+        for way, words in ((beam, {"beam_size", "num_captions"}), (sample, {"num_samples", "temperature"})):
+            if own.func is not way and words & set(options):
+                shared = {limit.name for limit in fields(Limits)}
+                own = partial(way, **{name: value for name, value in own.keywords.items() if name in shared})
         captions = options.get("num_captions", 1)
         if own.func is beam and captions > options.get("beam_size", own.keywords.get("beam_size", 5)):
             options = {**options, "beam_size": captions}
@@ -159,6 +230,15 @@ class Captioner:
             return self.encoder.read(as_picture(image, self.encoder.size))
         except UserError as error:
             return error
+
+    def _look(self, image: Picture, details: bool) -> tuple[Tensor | UserError, Image.Image | None]:
+        """What the encoder reads or the error, and with `details` a small copy of the picture."""
+        seen = self._read(image)
+        if not details or isinstance(seen, UserError):
+            return seen, None
+        with suppress(UserError):  # of a pipe, read once, there is no second look
+            return seen, thumbnail(as_picture(image, THUMBNAIL))
+        return seen, None
 
     def _describe(self, pictures: Sequence[Tensor], generation: Callable, details: bool) -> list[list[Caption]]:
         with torch.inference_mode():
@@ -177,42 +257,23 @@ def working_device(name: str | torch.device | None) -> torch.device:
     return device
 
 
-def as_picture(image: Any, size: int | None = None) -> Image.Image:
-    """Whatever stands for a picture, as an RGB PIL image. `size` lets a file be decoded no larger than needed."""
-    if isinstance(image, (str, os.PathLike)) or hasattr(image, "read"):
-        return open_image(image, size=size)
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)):
-            raise UserError(f"an array must be uint8 (H, W), (H, W, 3) or (H, W, 4), not {image.dtype} {image.shape}")
-        image = Image.fromarray(image) if image.size else Image.new("RGB", (0, 0))
-    if not isinstance(image, Image.Image):
-        raise UserError(f"a picture is a path, a PIL image or a NumPy array, not {type(image).__name__}")
-    if 0 in image.size:
-        raise UserError("a picture has at least one pixel, this one has none")
-    try:
-        return to_rgb(image)
-    except Exception as error:  # a PIL image is decoded only now, and raises nearly anything where its file is damaged
-        name = getattr(image, "filename", "") or "the picture"
-        raise UserError(f"{name} is damaged or cut short ({error}). Copy or download it again.") from error
+def picture_of(key: Any, images: Mapping[Any, Picture] | str | os.PathLike[str] | None) -> Picture:
+    """The picture that `Captioner.score` knows by a key."""
+    if images is None:
+        return key
+    if isinstance(images, (str, os.PathLike)):
+        return Path(images, str(key))
+    if key not in images:
+        raise UserError(f"there are references for {key!r}, but no picture")
+    return images[key]
 
 
-def load(model: str | Path, *, device: str | torch.device | None = None, allow: Sequence[str] = ()) -> Captioner:
-    """A captioner from a bundle's folder, a run's folder, or the name of either in `runs/`. Runs none of its code.
+def load(
+    model: str | Path | None = None, *, device: str | torch.device | None = None, allow: Sequence[str] = ()
+) -> Captioner:
+    """A captioner from a bundle's folder, a run's folder, the name of either in `runs/`, or a shipped model's name.
 
-    `allow` names your own packages whose encoders or decoders the bundle may use.
+    None takes the model that is shipped. Runs none of the bundle's code; `allow` names your own packages whose encoders
+    or decoders it may use. Raises UserError where there is no such model, or it is damaged.
     """
-    return Captioner(load_bundle(find_model(model), allow=allow), device=device)
-
-
-def find_model(model: str | Path) -> Path:
-    """The bundle's folder that a name or a path means. Raises UserError saying where it looked."""
-    candidates = [Path(model), Path(model) / "model", Path("runs") / model / "model"]
-    for folder in candidates:
-        if any(os.path.isfile(folder / name) for name in FILES):
-            return folder
-    if os.path.isdir(model):
-        return Path(model)  # nothing there: loading it names what is missing
-    raise UserError(
-        f"there is no model {str(model)!r}: looked for {', '.join(str(path) for path in candidates)}. "
-        f"`captioning train` makes one in runs/NAME/model"
-    )
+    return Captioner(load_bundle(find_model(default_model() if model is None else model), allow=allow), device=device)

@@ -59,7 +59,7 @@ def regions(context: typer.Context) -> None:
 @app.command()
 def caption(
     paths: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.", show_default=False)],
-    model: Annotated[Optional[str], typer.Option(help="A model's folder or name.", show_default=False)] = None,
+    model: Annotated[Optional[str], typer.Option(help="A model's folder or name.", show_default="the shipped")] = None,
     beam_size: Annotated[
         Optional[int], typer.Option(min=1, max=MOST, help="Beams; 1 is greedy.", show_default="the model's")
     ] = None,
@@ -69,22 +69,32 @@ def caption(
         Optional[Path], typer.Option(help="Write a picture of where the model looked, word by word, into this folder.")
     ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders' folders too.")] = False,
-    device: Annotated[Optional[str], typer.Option(help="cpu, cuda, cuda:1, ...", show_default="a GPU if any")] = None,
+    device: Annotated[
+        Optional[str], typer.Option(help="cpu, cuda, or several: cuda:0,cuda:1", show_default="a GPU if any")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, max=MOST, help="Photos that the model sees at once.")] = 16,
+    sidecar: Annotated[bool, typer.Option("--sidecar", help="Write photo.txt beside each photo.")] = False,
+    output: Annotated[Optional[Path], typer.Option(help="Append to this .jsonl or .csv file.")] = None,
+    skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Only photos without captions.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace captions that are there.")] = False,
 ) -> None:
-    """Print a sentence for each photo, one line a file.
+    """Print a sentence for each photo, one line a file; or write them to files, for many photos.
 
     Exit status: 0 done, 1 some photos could not be read (each named, the others done), 2 bad usage.
     """
 
     def verb() -> int:
-        from captioning.describe import run
+        from captioning import bulk, describe
 
         options = {"num_captions": num_captions} if num_captions > 1 else {}
         if beam_size is not None:
             options["beam_size"] = beam_size
-        return run(
-            paths, model=model, options=options, as_json=json, attention=attention, recursive=recursive, device=device
-        )
+        common = {"model": model, "options": options, "attention": attention, "recursive": recursive, "device": device}
+        common["batch_size"] = batch_size
+        if sidecar or output:
+            files = {"sidecar": sidecar, "output": output, "skip_existing": skip_existing, "overwrite": overwrite}
+            return bulk.run(paths, **common, **files)
+        return describe.run(paths, **common, as_json=json)
 
     finish(verb)
 
@@ -109,6 +119,23 @@ def score(
             references, predictions, metrics=tuple(metrics.split(",")), json_file=json, per_image=per_image,
             against=against, allow_missing=allow_missing, split=split,
         )
+
+    finish(verb)
+
+
+@app.command()
+def demo(
+    model: Annotated[Optional[str], typer.Option(help="A model's folder or name.", show_default="the shipped")] = None,
+    port: Annotated[Optional[int], typer.Option(min=1, max=65535, help="Port.", show_default="7860 or above")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets others in.")] = "127.0.0.1",
+    device: Annotated[Optional[str], typer.Option(help="cpu, cuda, cuda:1, ...", show_default="a GPU if any")] = None,
+) -> None:
+    """Try a model in the browser: drop a photo, see the sentences, click a word to see where the model looked."""
+
+    def verb() -> int:
+        from captioning.demo import run
+
+        return run(model=model, host=host, port=port, device=device)
 
     finish(verb)
 

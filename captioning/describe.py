@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import math
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from captioning.captioner import Caption, as_picture, load
 from captioning.data.images import find_images
+from captioning.devices import device_names, stream_on
 from captioning.errors import UserError
+from captioning.outputs import json_line, printable
+
+if TYPE_CHECKING:
+    from captioning.captioner import Caption
 
 SEEN = 512  # pixels of a side that the panels of an attention strip need at most
 
 
 def run(
     paths: Iterable[Path], *, model: str | None, options: dict[str, Any], as_json: bool, attention: Path | None,
-    recursive: bool, device: str | None,
+    recursive: bool, device: str | None, batch_size: int = 16,
 ) -> int:
     """One line a photo. -> exit status: 1 where a photo could not be read, each named on stderr, the others done."""
-    if model is None:
-        raise UserError("which model? --model takes a folder, or the name of a run in runs/")
     strips = AttentionStrips(attention) if attention else None
-    captioner = load(model, device=device)
     files, failures = expand(paths, recursive)
-    for file, found in captioner.stream(files, details=strips is not None, **options):
+    streamed = stream_on(
+        device_names(device), model, files, batch_size=batch_size, details=strips is not None, options=options
+    )
+    for file, found in streamed:
         try:
             if isinstance(found, UserError):
                 raise found
@@ -62,14 +64,9 @@ def line(file: Path, caption: Caption, as_json: bool, *, alone: bool) -> str:
 
     Always one line that can be encoded: a file may have a name of any bytes but 0.
     """
-    name = str(file)
     if as_json:
-        score = caption.score if math.isfinite(caption.score) else None
-        content = {"file": name, "caption": caption.text, "score": score}
-        return json.dumps(content, ensure_ascii=not name.isprintable())
-    if alone:
-        return caption.text
-    return f"{name if name.isprintable() else repr(name)[1:-1]}\t{caption.text}"
+        return json_line(file, caption)
+    return caption.text if alone else f"{printable(str(file))}\t{caption.text}"
 
 
 class AttentionStrips:
@@ -92,6 +89,7 @@ class AttentionStrips:
         A decoder that does not look at parts of a photo has none, which is said once.
         """
         from captioning.attention_map import attention_strip
+        from captioning.pictures import as_picture
 
         if caption.attention is None:
             if not self.told:

@@ -12,12 +12,13 @@ from omegaconf import DictConfig
 
 from captioning.allocator import keep_freed_memory
 from captioning.captioner import Captioner, describe, load
-from captioning.data.extract import progress_bar, stored
+from captioning.data.extract import stored
 from captioning.data.module import EpochSampler, Examples, loader
 from captioning.data.source import Source
 from captioning.files import write_whole
 from captioning.memory import VisualMemory
 from captioning.metrics.report import evaluate
+from captioning.progress import progress_bar
 
 log = logging.getLogger("captioning")
 

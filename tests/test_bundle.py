@@ -11,9 +11,10 @@ import yaml
 from safetensors.torch import load_file, save_file
 from tiny_model import DECODERS, pictures, saved_model, tiny_bundle
 
-from captioning.bundle import FILES, load_bundle, replaced_folder, save_bundle
+from captioning.bundle import load_bundle, replaced_folder, save_bundle
 from captioning.captioner import Captioner
 from captioning.errors import UserError
+from captioning.shipped import MODEL_FILES
 from captioning.vocabulary import Vocabulary
 
 
@@ -81,7 +82,7 @@ def test_a_weight_too_large_for_half_precision_keeps_its_own(tmp_path):
 
 
 def test_a_bundle_has_no_pickle_and_no_road_to_the_weights_it_was_trained_from(whole):
-    assert sorted(path.name for path in whole.iterdir()) == sorted([*FILES, "README.md"])
+    assert sorted(path.name for path in whole.iterdir()) == sorted([*MODEL_FILES, "README.md"])
     config = yaml.safe_load((whole / "config.yaml").read_text())
     assert config["format"] == 1 and not {"weights", "finetune"} & set(config["encoder"])
 
@@ -138,7 +139,7 @@ def test_a_relative_folder_is_found_after_the_program_has_moved(tmp_path, monkey
     assert (tmp_path / "here/file").exists()
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", MODEL_FILES)
 @pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "garbage", "folder"])
 def test_a_half_there_model_names_the_file(model, name, damage):
     file, content = model / name, (model / name).read_bytes()

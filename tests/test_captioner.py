@@ -13,11 +13,13 @@ from tiny_model import DECODERS, WORDS, pictures, saved_model, tiny_bundle
 
 import captioning
 from captioning.bundle import load_bundle
-from captioning.captioner import Captioner, as_picture, describe, find_model, load
+from captioning.captioner import Captioner, describe, load
 from captioning.data.images import ImageError
 from captioning.errors import UserError
 from captioning.generation.beam import diverse_beam
 from captioning.generation.greedy import greedy
+from captioning.pictures import as_picture
+from captioning.shipped import find_model
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +78,15 @@ def test_any_kind_of_picture_is_the_same_picture(captioner, tmp_path):
     image.save(tmp_path / "photo.png")
     alpha = image.copy()
     alpha.putalpha(255)
-    ways = [image, np.asarray(image), np.asarray(alpha), alpha, tmp_path / "photo.png", str(tmp_path / "photo.png")]
+    array = np.asarray(image)
+    tensor = torch.tensor(array).permute(2, 0, 1)
+    ways = [image, array, np.asarray(alpha), alpha, tmp_path / "photo.png", str(tmp_path / "photo.png")]
+    ways += [array / 255, (array / 255).astype(np.float32), tensor, tensor / 255, tensor.double() / 255]
     captions = captioner.caption([*ways, io.BytesIO((tmp_path / "photo.png").read_bytes())])
     assert len({caption.text for caption in captions}) == 1
+    assert [caption.text for caption in captioner.caption(way for way in ways)] == [captions[0].text] * len(ways)
+    with open(tmp_path / "photo.png", "rb") as file:  # which is an iterator of lines, too
+        assert captioner.caption(file).text == captions[0].text
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 1, 3), (1, 300, 3), (300, 1, 4), (65, 31)])
@@ -89,14 +97,18 @@ def test_a_picture_may_be_grey_tiny_or_a_line(captioner, shape):
 @pytest.mark.parametrize(
     "wrong",
     [
-        np.zeros((4, 4, 3)),
+        np.full((4, 4, 3), 1.5),
+        np.full((4, 4), np.nan),
+        np.zeros((4, 4, 3), np.int32),
         np.zeros((2, 4, 4, 3), np.uint8),
         np.zeros((0, 4, 3), np.uint8),
         Image.new("RGB", (0, 5)),
-        torch.zeros(3, 4, 4),
+        torch.zeros(5, 4, 3),
+        torch.zeros(2, 3, 4, 4),
+        torch.full((3, 4, 4), -1.0),
         None,
     ],
-    ids=["floats", "batch", "empty array", "empty image", "tensor", "nothing"],
+    ids=["bright", "no number", "integers", "batch", "no height", "no width", "last", "tensors", "dark", "nothing"],
 )
 def test_what_is_no_picture_is_said_in_one_sentence(captioner, wrong):
     with pytest.raises(UserError) as error:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from tiny_model import pictures, saved_model
 
-from captioning import cli
+from captioning import cli, shipped
 from captioning.captioner import Captioner, load
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -118,7 +118,8 @@ def test_nothing_but_bad_photos_is_status_1_without_a_sentence(captioning, model
 
 
 @pytest.mark.parametrize("damage", ["config.yaml", "weights.safetensors", "vocabulary.json", "newer", "absent", "none"])
-def test_a_model_that_cannot_be_used_is_status_2_and_one_line(captioning, photos, tmp_path, damage):
+def test_a_model_that_cannot_be_used_is_status_2_and_one_line(captioning, photos, tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(shipped, "shipped_folders", lambda: ())
     model = saved_model(tmp_path / "m")
     if damage == "newer":
         (model / "config.yaml").write_text((model / "config.yaml").read_text().replace("format: 1", "format: 9"))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from captioning.data.source import Example, Source, read_example
 from captioning.encoders.base import Encoder
 from captioning.encoders.imported import Imported
 from captioning.errors import UserError
+from captioning.progress import progress_bar
 
 log = logging.getLogger("captioning")
 
@@ -168,26 +168,6 @@ def stored(
     checks.report(source.name, reasons, len(examples), "pictures", "unreadable", "Replace or remove them")
     gone = {example.id for example in unreadable}
     return store, {example.id for example in examples} - gone
-
-
-@contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr with speed and time left, moved by calling it with (done, total). Silent until first called."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        task = None
-
-        def report(done: int, total: int) -> None:
-            nonlocal task
-            if task is None:
-                task = progress.add_task(title, total=total, completed=done, speed="")
-            speed = progress.tasks[0].speed
-            progress.update(task, completed=done, speed=f"{speed:.0f}/s" if speed else "")
-
-        yield report
 
 
 def run(config: DictConfig, folder: Path) -> int:

@@ -1,0 +1,162 @@
+"""Where captions of many photos go: a text file beside each, or one file that grows as they are made.
+
+Both know which photos they hold already, so that a second run does only what is left. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from captioning.errors import UserError
+from captioning.files import write_whole
+
+if TYPE_CHECKING:
+    from captioning.captioner import Caption
+
+COLUMNS = ("file", "caption", "score")
+
+
+class Output(Protocol):
+    """A place for captions."""
+
+    def __contains__(self, file: Path) -> bool:
+        """Whether it holds the photo's captions already."""
+
+    def write(self, file: Path, captions: Sequence[Caption]) -> None:
+        """Adds the captions of a photo, all or none. Raises UserError where that cannot be."""
+
+
+def printable(name: str) -> str:
+    """A file's name on one line that can be encoded, whatever bytes it is made of."""
+    return name if name.isprintable() else repr(name)[1:-1]
+
+
+def json_line(file: Path, caption: Caption, **times: float) -> str:
+    """One JSON object: file, caption, score (null where it is no number), and `times` where the file is a clip."""
+    name = str(file)
+    score = caption.score if math.isfinite(caption.score) else None
+    content = {"file": name, **times, "caption": caption.text, "score": score}
+    return json.dumps(content, ensure_ascii=not name.isprintable())
+
+
+class Sidecars:
+    """`photo.txt` beside `photo.jpg`, a line a caption, written whole or not at all.
+
+    Photos of one folder that differ only in their ending have `photo.jpg.txt` and `photo.png.txt`.
+    """
+
+    def __init__(self, files: Iterable[Path]):
+        self.taken = Counter(_stem(file) for file in set(files))
+
+    def path(self, file: Path) -> Path:
+        return file.with_name(f"{file.name}.txt") if self.taken[_stem(file)] > 1 else file.with_suffix(".txt")
+
+    def __contains__(self, file: Path) -> bool:
+        return os.path.lexists(self.path(file))
+
+    def write(self, file: Path, captions: Sequence[Caption]) -> None:
+        write_whole(self.path(file), "".join(f"{caption.text}\n" for caption in captions))
+
+
+def _stem(file: Path) -> tuple[Path, str]:
+    return file.parent, file.stem.casefold()
+
+
+class CaptionFile:
+    """A `.jsonl` or `.csv` with file, caption and score, to which each photo's lines are appended as they are made."""
+
+    def __init__(self, path: Path, *, captions: int = 1, keep: bool = False, overwrite: bool = False):
+        """`keep` goes on with a file that is there, its torn last line cut off; `overwrite` begins it anew.
+
+        `captions` a photo are expected, to see whether the last photo's are complete. Raises UserError where the file
+        is there and neither is said, is something else, or cannot be written.
+        """
+        if path.suffix not in (".jsonl", ".csv"):
+            raise UserError(f"--output {path}: the name ends in .jsonl or .csv, which says how to write it")
+        self.path, self.as_csv, self.held = path, path.suffix == ".csv", set()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            there = path.exists() and path.stat().st_size > 0
+            if there and not keep and not overwrite:
+                raise UserError(f"{path} is there: --skip-existing goes on with it, --overwrite replaces it")
+            if there and keep:
+                self._go_on(captions)
+            else:
+                path.write_text(_row(COLUMNS) if self.as_csv else "", encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"--output {path} cannot be written ({error.strerror}). Choose another place") from None
+
+    def __contains__(self, file: Path) -> bool:
+        return self._name(file) in self.held
+
+    def write(self, file: Path, captions: Sequence[Caption]) -> None:
+        lines = [self._line(file, caption) for caption in captions]
+        try:
+            with open(self.path, "ab") as output:
+                output.write("".join(lines).encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be written ({error.strerror}): free some space, then go on") from None
+        self.held.add(self._name(file))
+
+    def _name(self, file: Path) -> str:
+        return printable(str(file)) if self.as_csv else str(file)
+
+    def _line(self, file: Path, caption: Caption) -> str:
+        if not self.as_csv:
+            return f"{json_line(file, caption)}\n"
+        return _row((self._name(file), caption.text, caption.score if math.isfinite(caption.score) else ""))
+
+    def _go_on(self, captions: int) -> None:
+        """Reads which photos are done. What an interruption tore is cut off: half a line, or half a photo's lines."""
+        whole, start, last, count, torn = 0, 0, None, 0, False
+        with open(self.path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    torn = True
+                    break
+                if not (self.as_csv and number == 1):
+                    name = self._read(line, number)
+                    if name != last:
+                        last, start, count = name, whole, 0
+                    count += 1
+                    self.held.add(name)
+                elif next(csv.reader([line.decode("utf-8", "replace")])) != list(COLUMNS):
+                    raise UserError(f"{self.path} is another table: its columns are not {', '.join(COLUMNS)}")
+                whole += len(line)
+        if torn and last is not None and count < captions:
+            self.held.discard(last)
+            whole = start
+        if torn:
+            os.truncate(self.path, whole)
+            if self.as_csv and not whole:
+                self.path.write_text(_row(COLUMNS), encoding="utf-8")
+
+    def _read(self, line: bytes, number: int) -> str:
+        """The photo's name in a line. Raises UserError where the line is not one of ours."""
+        try:
+            text = line.decode("utf-8")
+            if self.as_csv:
+                name, _, _ = next(csv.reader([text]))
+            else:
+                name = json.loads(text)["file"]
+            if not isinstance(name, str):
+                raise TypeError
+        except (ValueError, KeyError, TypeError, StopIteration, RecursionError, csv.Error):
+            raise UserError(
+                f"{self.path}, line {number}, is not a caption with its file: choose another --output, or --overwrite"
+            ) from None
+        return name
+
+
+def _row(cells: Iterable[object]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()

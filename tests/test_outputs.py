@@ -1,0 +1,90 @@
+"""Captions of many photos: whatever an interruption leaves behind, going on ends with what no interruption gives."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from captioning.captioner import Caption
+from captioning.errors import UserError
+from captioning.outputs import CaptionFile, Sidecars
+
+NAMES = ("a/dog.jpg", 'a/a, "b".jpg', "new\nline.png", os.fsdecode(b"caf\xe9.png"), "Hü.jpg")
+PHOTOS = [Path(name) for name in NAMES]
+
+
+def said(file: Path, count: int) -> list[Caption]:
+    return [Caption(f'A "dog", {i} of {PHOTOS.index(file)}.', -float(i) or float("-inf"), []) for i in range(count)]
+
+
+def write(path: Path, count: int, **options) -> set[str]:
+    """Captions all photos that are not done. -> those that were done already."""
+    output = CaptionFile(path, captions=count, **options)
+    done = [file for file in PHOTOS if file in output]
+    for file in PHOTOS:
+        if file not in done:
+            output.write(file, said(file, count))
+    return set(done)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("name", ["captions.jsonl", "captions.csv"])
+def test_a_file_cut_anywhere_is_completed(tmp_path, name, count):
+    write(tmp_path / f"whole-{name}", count)
+    whole = (tmp_path / f"whole-{name}").read_bytes()
+    assert whole.count(b"\n") == count * len(PHOTOS) + name.endswith(".csv")
+    path, most = tmp_path / name, -1
+    for cut in range(len(whole) + 1):
+        if count > 1 and whole[:cut].endswith(b"\n"):
+            continue  # between two lines of one photo: a photo may as well have fewer captions than were asked for
+        path.write_bytes(whole[:cut])
+        done = write(path, count, keep=True)
+        assert path.read_bytes() == whole
+        assert len(done) >= most - 1
+        most = max(most, len(done))
+    assert write(tmp_path / f"whole-{name}", count, keep=True) == set(PHOTOS)
+
+
+def test_what_is_written_can_be_read_by_others(tmp_path):
+    write(tmp_path / "c.jsonl", 2)
+    write(tmp_path / "c.csv", 2)
+    lines = [json.loads(line) for line in (tmp_path / "c.jsonl").read_text().splitlines()]
+    rows = list(csv.DictReader((tmp_path / "c.csv").read_text().splitlines()))
+    assert [Path(line["file"]) for line in lines[::2]] == PHOTOS
+    assert [line["caption"] for line in lines] == [row["caption"] for row in rows]
+    assert [line["score"] for line in lines] == [float(row["score"]) if row["score"] else None for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("c.jsonl", "[1]\n"), ("c.jsonl", '{"file": 3}\n'), ("c.jsonl", "a dog\n"), ("c.jsonl", '{"image_id": 3}\n'),
+        ("c.csv", "file,text\n"), ("c.csv", "file,caption,score\na\n"), ("c.csv", "\x00\xff\n"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_something_else_stays_as_it_is(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    for options in {"keep": True}, {}:
+        with pytest.raises(UserError, match=name):
+            CaptionFile(tmp_path / name, **options)
+    assert (tmp_path / name).read_text() == content
+    CaptionFile(tmp_path / name, overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["c.txt", "c", "folder.csv", "folder.csv/c.csv"])
+def test_a_file_that_cannot_be_written_is_named(tmp_path, name):
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "folder.csv/c.csv").mkdir()
+    with pytest.raises(UserError, match=Path(name).name):
+        CaptionFile(tmp_path / name)
+
+
+def test_every_photo_has_a_sidecar_of_its_own():
+    files = [Path(name) for name in ("a/x.jpg", "a/x.png", "a/X.gif", "a/y.jpg", "b/x.jpg", "a/z", "a/v.1.jpg")]
+    sidecars = Sidecars(files)
+    names = [sidecars.path(file) for file in files]
+    assert len(set(names)) == len(files)
+    assert [str(name) for name in names[-4:]] == ["a/y.txt", "b/x.txt", "a/z.txt", "a/v.1.txt"]
+    assert Sidecars([*files, files[3]]).path(files[3]) == names[3]  # named twice, it is still one photo
