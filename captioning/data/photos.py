@@ -11,6 +11,7 @@ from PIL.Image import Image
 
 from captioning.data.checks import Checks, unlisted_files
 from captioning.data.images import ImageError, check_image, open_image
+from captioning.data.kinds import kind_of
 from captioning.data.source import Example, Source
 from captioning.errors import UserError
 
@@ -19,6 +20,7 @@ SPLIT_NAMES = {
     "training": "train",
     "val": "val",
     "valid": "val",
+    "validate": "val",
     "validation": "val",
     "dev": "val",
     "test": "test",
@@ -70,10 +72,12 @@ class Photos(Source):
             raise UserError(f"{self.name} has no split {split!r}. Its splits are {', '.join(self.splits)}.")
         if known not in self._examples:
             where = self.annotations(known)
-            examples = self.checks.captioned(where, self.read(known), known)
+            listed = self.read(known)
+            examples = self.checks.captioned(where, listed, known)
             examples = self.checks.present(self.root, examples, known, self.remedy())
             if not examples:
-                raise UserError(f"{where}: split {known} has no captioned photo. Choose another split or file.")
+                kind = kind_of(example.file for example in listed).removesuffix("s")
+                raise UserError(f"{where}: split {known} has no captioned {kind}. Choose another split or file.")
             self._examples[known] = examples
         return list(self._examples[known])
 
