@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from captioning.bundle import FILES, Bundle, load_bundle
 from captioning.data.images import open_image, to_rgb
+from captioning.data.kinds import is_clip
 from captioning.decoders.base import Decoder
+from captioning.encoders.base import Encoder
 from captioning.errors import UserError
 from captioning.generation.beam import beam
 from captioning.generation.constraints import Limits
@@ -77,6 +78,8 @@ def _caption(generated, memory, vocabulary, b: int, k: int, ids: list[int], scor
         None if memory.boxes is None else memory.boxes[b].cpu()[real].numpy(),
     )
 
+Seen = tuple[Encoder, Any]  # what read a picture or clip, and what it is to be called with
+
 
 class Captioner:
     """Encoder, decoder, vocabulary and a way of generating, on one device.
@@ -96,7 +99,8 @@ class Captioner:
     def caption(self, images: Any, *, details: bool = False, **options: Any) -> Any:
         """A caption for a picture, or a list of them for a list of pictures.
 
-        A picture is a path, an open file, a PIL image or an array (H, W), (H, W, 3) or (H, W, 4) of uint8. `options`
+        A picture is a path, an open file, a PIL image or an array (H, W), (H, W, 3) or (H, W, 4) of uint8; a clip, the
+        path of one or a `Clip`, is one, too. `options`
         go to the generation: beam_size, num_captions, max_words, ... With num_captions or num_samples above 1 each
         picture has a list of captions. `details` adds log-probabilities and attention.
         Raises UserError naming the first picture that cannot be read; `stream` goes on instead.
@@ -141,16 +145,32 @@ class Captioner:
             options = {**options, "beam_size": captions}
         return partial(own, **options)
 
-    def _read(self, image: Any) -> Tensor | UserError:
+    @cached_property
+    def clip_encoder(self) -> Encoder:
+        """What looks at clips: the model's own encoder, or that of a photo model on several frames."""
+        if self.encoder.takes == "clip":
+            return self.encoder
+        from captioning.encoders.frames import FrameEncoder
+
+        return FrameEncoder.around(self.encoder).to(self.device).eval()
+
+    def _read(self, image: Any) -> Seen | UserError:
         try:
-            return self.encoder.read(as_picture(image, self.encoder.size))
+            if self.encoder.takes == "clip" or moves(image):
+                return self.clip_encoder, self.clip_encoder.read(as_clip(image))
+            return self.encoder, self.encoder.read(as_picture(image, self.encoder.size))
         except UserError as error:
             return error
 
-    def _describe(self, pictures: Sequence[Tensor], generation: Callable, details: bool) -> list[list[Caption]]:
-        with torch.inference_mode():
-            memory = self.encoder(self.encoder.collate(pictures).to(self.device))
-        return describe(self.decoder, memory, self.vocabulary, generation, details=details)
+    def _describe(self, pictures: Sequence[Seen], generation: Callable, details: bool) -> list[list[Caption]]:
+        captions: dict[int, list[Caption]] = {}
+        for encoder in dict.fromkeys(encoder for encoder, _ in pictures):
+            mine = [i for i, (other, _) in enumerate(pictures) if other is encoder]
+            with torch.inference_mode():
+                memory = encoder(encoder.collate([pictures[i][1] for i in mine]).to(self.device))
+            found = describe(self.decoder, memory, self.vocabulary, generation, details=details)
+            captions |= dict(zip(mine, found, strict=True))
+        return [captions[i] for i in range(len(pictures))]
 
 
 def working_device(name: str | torch.device | None) -> torch.device:
@@ -161,6 +181,22 @@ def working_device(name: str | torch.device | None) -> torch.device:
     except (RuntimeError, AssertionError, ImportError) as error:  # by device, and by how torch was built
         raise UserError(f"device {name}: {str(error).splitlines()[0]}. Choose another, such as cpu") from None
     return device
+
+
+def moves(image: Any) -> bool:
+    """Whether something is a clip, or the file of one, rather than a picture."""
+    if isinstance(image, (str, os.PathLike)):
+        return is_clip(image)
+    return hasattr(image, "sample")
+
+
+def as_clip(image: Any) -> Any:
+    """A clip as it is, a clip's file opened, and anything that stands for a picture as a clip of one frame."""
+    if hasattr(image, "sample"):
+        return image
+    from captioning.data.video import Clip
+
+    return Clip.open(image) if moves(image) else Clip.of(np.asarray(as_picture(image))[None], fps=1.0)
 
 
 def as_picture(image: Any, size: int | None = None) -> Image.Image:

@@ -1,4 +1,4 @@
-"""`captioning caption`: sentences for photos and folders of photos, on standard output."""
+"""`captioning caption`: sentences for photos, clips and folders of them, on standard output."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from captioning.captioner import Caption, as_picture, load
-from captioning.data.images import find_images
+from captioning.data.images import IMAGE_EXTENSIONS, find_images
+from captioning.data.kinds import CLIP_EXTENSIONS, is_clip
 from captioning.errors import UserError
+from captioning.files import unused_name
 
 SEEN = 512  # pixels of a side that the panels of an attention strip need at most
 
@@ -46,30 +48,36 @@ def complain(what: object) -> None:
 
 
 def expand(paths: Iterable[Path], recursive: bool) -> tuple[list[Path], int]:
-    """The photos that `paths` mean, folders expanded, and how many paths mean none, each named on stderr."""
+    """The photos and clips that `paths` mean, folders expanded, and how many paths mean none, each named on stderr."""
     files, failures = [], 0
     for path in paths:
         try:
-            files += find_images([path], recursive=recursive)
+            files += find_images([path], recursive=recursive, extensions=(*IMAGE_EXTENSIONS, *CLIP_EXTENSIONS))
         except UserError as error:
             failures += 1
             complain(error)
     return files, failures
 
 
-def line(file: Path, caption: Caption, as_json: bool, *, alone: bool) -> str:
+def line(file: Path, caption: Caption, as_json: bool, *, alone: bool, **times: float) -> str:
     """What is printed for a caption: JSON, or the text, with the file in front where there are several.
 
-    Always one line that can be encoded: a file may have a name of any bytes but 0.
+    Always one line that can be encoded: a file may have a name of any bytes but 0. `times` go into the JSON.
     """
     name = str(file)
     if as_json:
         score = caption.score if math.isfinite(caption.score) else None
-        content = {"file": name, "caption": caption.text, "score": score}
+        content = {"file": name, **times, "caption": caption.text, "score": score}
         return json.dumps(content, ensure_ascii=not name.isprintable())
     if alone:
         return caption.text
-    return f"{name if name.isprintable() else repr(name)[1:-1]}\t{caption.text}"
+    return f"{shown_name(file)}\t{caption.text}"
+
+
+def shown_name(file: Path) -> str:
+    """A file's name as one line that can be encoded."""
+    name = str(file)
+    return name if name.isprintable() else repr(name)[1:-1]
 
 
 class AttentionStrips:
@@ -93,22 +101,15 @@ class AttentionStrips:
         """
         from captioning.attention_map import attention_strip
 
+        if is_clip(file):
+            raise UserError(f"{file} is a clip: --attention draws what was looked at in photos only")
         if caption.attention is None:
             if not self.told:
                 complain("--attention: this model does not look at parts of a photo, there is nothing to draw")
             self.told = True
             return
-        path = self.folder / f"{self.unused(file.stem)}.png"
+        path = self.folder / f"{unused_name(file.stem, self.taken)}.png"
         try:
             attention_strip(as_picture(file, SEEN), caption.words, caption.attention, caption.boxes).save(path)
         except (OSError, ValueError) as error:  # no space; or tokens that are neither regions nor a square of cells
             raise UserError(f"{file}: its attention cannot be drawn into {path} ({error})") from None
-
-    def unused(self, stem: str) -> str:
-        """`stem`, numbered where another photo has taken it."""
-        name, number = stem, 1
-        while name.casefold() in self.taken:
-            number += 1
-            name = f"{stem}-{number}"
-        self.taken.add(name.casefold())
-        return name

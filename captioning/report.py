@@ -74,13 +74,19 @@ def page(
         _section("Training", f'<div class="charts">{drawn}</div>' if drawn else ""),
         _section("Examples", _cards(examples)),
     ]
+    return document(title, "".join(sections), script=SCRIPT)
+
+
+def document(title: str, body: str, *, style: str = "", script: str = "") -> str:
+    """A whole HTML page in the look of the report; `style` is added to it."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n"
-        f"<body><header><h1>{escape(title)}</h1></header>\n<main>{''.join(sections)}</main>\n"
-        f"<script>{SCRIPT}</script></body></html>\n"
+        f"<title>{escape(title)}</title><style>{STYLE}{style}</style></head>\n"
+        f"<body><header><h1>{escape(title)}</h1></header>\n<main>{body}</main>\n"
+        + (f"<script>{script}</script>" if script else "")
+        + "</body></html>\n"
     )
 
 
@@ -140,7 +146,7 @@ def _cards(examples: Sequence[Panel]) -> str:
 def _card(number: int, panel: Panel) -> str:
     photo = panel.image.convert("RGB")
     photo.thumbnail((PHOTO_SIDE, PHOTO_SIDE))
-    shot = _data_uri(photo, "JPEG", quality=88)
+    shot = data_uri(photo, "JPEG", quality=88)
     said = next(iter(panel.captions.values()), "no caption")
     captions = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in panel.captions.items())
     references = "".join(f"<li>{escape(text)}</li>" for text in panel.references)
@@ -168,13 +174,13 @@ def _attention(panel: Panel, size: tuple[int, int]) -> str:
         buttons.append(f'<button type="button" aria-pressed="false">{escape(word)}</button>')
         tiles.append(
             f'<figure><div class="tile" style="aspect-ratio:{size[0]}/{size[1]}">'
-            f'<img src="{_data_uri(heat_layer(heat), "PNG", optimize=True)}" alt="{alt}"></div>'
+            f'<img src="{data_uri(heat_layer(heat), "PNG", optimize=True)}" alt="{alt}"></div>'
             f"<figcaption>{escape(word)}</figcaption></figure>"
         )
     return f'<div class="words">{"".join(buttons)}</div><div class="strip">{"".join(tiles)}</div>'
 
 
-def _data_uri(image: Image.Image, kind: str, **options) -> str:
+def data_uri(image: Image.Image, kind: str, **options) -> str:
     """The picture as a URL that holds it."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
