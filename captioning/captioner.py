@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 
 from captioning.bundle import FILES, Bundle, load_bundle
+from captioning.clip_inputs import as_clip, moves
 from captioning.data.images import open_image, to_rgb
-from captioning.data.kinds import is_clip
 from captioning.decoders.base import Decoder
 from captioning.encoders.base import Encoder
 from captioning.errors import UserError
@@ -78,6 +78,8 @@ def _caption(generated, memory, vocabulary, b: int, k: int, ids: list[int], scor
         None if memory.boxes is None else memory.boxes[b].cpu()[real].numpy(),
     )
 
+
+CLIP_VIEW = {"frames": 8, "pool": "grid"}  # how a model of photos looks at a clip: cells of frames are its tokens
 Seen = tuple[Encoder, Any]  # what read a picture or clip, and what it is to be called with
 
 
@@ -99,10 +101,10 @@ class Captioner:
     def caption(self, images: Any, *, details: bool = False, **options: Any) -> Any:
         """A caption for a picture, or a list of them for a list of pictures.
 
-        A picture is a path, an open file, a PIL image or an array (H, W), (H, W, 3) or (H, W, 4) of uint8; a clip, the
-        path of one or a `Clip`, is one, too. `options`
+        A picture is a path, an open file, a PIL image or an array (H, W), (H, W, 3) or (H, W, 4) of uint8. `options`
         go to the generation: beam_size, num_captions, max_words, ... With num_captions or num_samples above 1 each
-        picture has a list of captions. `details` adds log-probabilities and attention.
+        picture has a list of captions. `details` adds log-probabilities and attention. A clip (its path, or a
+        `captioning.data.video.Clip`) may stand for a picture.
         Raises UserError naming the first picture that cannot be read; `stream` goes on instead.
         """
         single = not isinstance(images, (list, tuple))
@@ -152,7 +154,15 @@ class Captioner:
             return self.encoder
         from captioning.encoders.frames import FrameEncoder
 
-        return FrameEncoder.around(self.encoder).to(self.device).eval()
+        return FrameEncoder.around(self.encoder, **CLIP_VIEW).to(self.device).eval()
+
+    @property
+    def clip_config(self) -> dict[str, Any]:
+        """The configuration of `clip_encoder`."""
+        own = self.bundle.config["encoder"]
+        if self.encoder.takes == "clip":
+            return own
+        return {"_target_": "captioning.encoders.frames.FrameEncoder", "image": own, **CLIP_VIEW}
 
     def _read(self, image: Any) -> Seen | UserError:
         try:
@@ -181,22 +191,6 @@ def working_device(name: str | torch.device | None) -> torch.device:
     except (RuntimeError, AssertionError, ImportError) as error:  # by device, and by how torch was built
         raise UserError(f"device {name}: {str(error).splitlines()[0]}. Choose another, such as cpu") from None
     return device
-
-
-def moves(image: Any) -> bool:
-    """Whether something is a clip, or the file of one, rather than a picture."""
-    if isinstance(image, (str, os.PathLike)):
-        return is_clip(image)
-    return hasattr(image, "sample")
-
-
-def as_clip(image: Any) -> Any:
-    """A clip as it is, a clip's file opened, and anything that stands for a picture as a clip of one frame."""
-    if hasattr(image, "sample"):
-        return image
-    from captioning.data.video import Clip
-
-    return Clip.open(image) if moves(image) else Clip.of(np.asarray(as_picture(image))[None], fps=1.0)
 
 
 def as_picture(image: Any, size: int | None = None) -> Image.Image:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from captioning.files import write_whole
@@ -39,14 +38,14 @@ class ClipPage:
         self.title = title
         self.cards: list[str] = []
 
-    def add(self, name: str, frames: Sequence[np.ndarray | Image.Image], times: Sequence[float], said: Sequence[Cue]):
+    def add(self, name: str, frames: Sequence[Image.Image], times: Sequence[float], said: Sequence[Cue]) -> None:
         """One clip: its frames, when they are shown (empty for a photo), and its sentences.
 
         A single sentence stands for the whole clip; of several the times are shown.
         """
         figures = []
         for i, frame in enumerate(frames):
-            picture = (frame if isinstance(frame, Image.Image) else Image.fromarray(np.asarray(frame))).convert("RGB")
+            picture = frame.convert("RGB")
             picture.thumbnail((SIDE, SIDE))
             when = _minutes(float(times[i])) if len(times) else ""
             figures.append(

@@ -59,25 +59,19 @@ def expand(paths: Iterable[Path], recursive: bool) -> tuple[list[Path], int]:
     return files, failures
 
 
-def line(file: Path, caption: Caption, as_json: bool, *, alone: bool, **times: float) -> str:
+def line(file: Path, caption: Caption, as_json: bool, *, alone: bool) -> str:
     """What is printed for a caption: JSON, or the text, with the file in front where there are several.
 
-    Always one line that can be encoded: a file may have a name of any bytes but 0. `times` go into the JSON.
+    Always one line that can be encoded: a file may have a name of any bytes but 0.
     """
     name = str(file)
     if as_json:
         score = caption.score if math.isfinite(caption.score) else None
-        content = {"file": name, **times, "caption": caption.text, "score": score}
+        content = {"file": name, "caption": caption.text, "score": score}
         return json.dumps(content, ensure_ascii=not name.isprintable())
     if alone:
         return caption.text
-    return f"{shown_name(file)}\t{caption.text}"
-
-
-def shown_name(file: Path) -> str:
-    """A file's name as one line that can be encoded."""
-    name = str(file)
-    return name if name.isprintable() else repr(name)[1:-1]
+    return f"{name if name.isprintable() else repr(name)[1:-1]}\t{caption.text}"
 
 
 class AttentionStrips:

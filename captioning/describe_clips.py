@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from captioning.captioner import Caption, Captioner, as_picture, load
 from captioning.clip_page import FRAMES, SIDE, ClipPage
+from captioning.data.excerpt import Excerpt
 from captioning.data.kinds import is_clip
 from captioning.data.video import Clip, FrameSampling
-from captioning.describe import complain, expand, line, shown_name
+from captioning.describe import complain, expand, line
 from captioning.errors import UserError
 from captioning.files import unused_name, write_whole
 from captioning.subtitles import KINDS, Cue, clock, subtitles
@@ -22,31 +24,14 @@ FORMATS = ("text", "json", *KINDS)
 LEAST = 0.2  # of `every`: a shorter rest at the end of a clip belongs to the part before it
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
-    """A clip from `begin` to `end`, in seconds, as if it were a clip of its own.
+@dataclass(frozen=True)
+class Part(Clip):
+    """A clip from `begin` to `end`, in seconds, as a clip of its own."""
 
-    The `last` part has all that follows, should the clip be longer than its header says.
-    """
-
-    file: Path
-    number: int  # of the file
-    clip: Clip
-    begin: float
-    end: float
-    last: bool
-
-    @property
-    def duration(self) -> float:
-        return self.end - self.begin
-
-    def sample(self, sampling: FrameSampling, begin: float | None = None, end: float | None = None) -> tuple:
-        """Frames and times as `Clip.sample` gives them, the times counted from the beginning of the part."""
-        last = None if self.last else self.end
-        if end is not None:
-            last = min(self.begin + end, self.end)
-        frames, times = self.clip.sample(sampling, begin=self.begin + (begin or 0.0), end=last)
-        return frames, times - self.begin
+    file: Path = Path()
+    number: int = 0  # of the file
+    begin: float = 0.0
+    end: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -107,7 +92,7 @@ def run(
             tell(told)
             if shown:
                 frames, times = looks(told.file)
-                shown.add(shown_name(told.file), frames, times, [cue for cue, _ in told.captions])
+                shown.add(str(told.file), frames, times, [cue for cue, _ in told.captions])
         except UserError as error:
             failures += 1
             complain(error)
@@ -144,30 +129,33 @@ def parts(files: Iterable[Path], every: float | None, broken: set[int]) -> Itera
         if not is_clip(file):
             yield whole
             continue
+        clip = Clip.open(file)
         try:
-            clip = Clip.open(file)
+            duration = clip.duration
         except UserError:  # reading the file itself says the same
             yield whole
             continue
-        for begin, end, last in cuts(clip.duration, every):
+        for begin, end in cuts(duration, every):
             if number in broken:
                 break
-            yield Part(file, number, clip, begin, end, last)
+            # The last part has all that follows, should more of the clip turn out to be readable.
+            media = Excerpt(clip.media, begin, None if end == duration else end)
+            yield Part(media, clip.name, file=file, number=number, begin=begin, end=end)
 
 
-def cuts(duration: float, every: float | None) -> Iterator[tuple[float, float, bool]]:
-    """(begin, end, whether it is the last) of each part: `every` seconds long, the last up to a fifth longer."""
+def cuts(duration: float, every: float | None) -> Iterator[tuple[float, float]]:
+    """(begin, end) of each part in seconds: `every` long, the last one shorter or up to a fifth longer."""
     begin, number = 0.0, 1
     while every is not None and duration - every * number > LEAST * every:
-        yield begin, every * number, False
+        yield begin, every * number
         begin, number = every * number, number + 1
-    yield begin, duration, True
+    yield begin, duration
 
 
 def looks(file: Path) -> tuple[Any, Any]:
     """Frames of a clip with their times; of a photo the photo, without any."""
     if is_clip(file):
-        return Clip.open(file).sample(FrameSampling(frames=FRAMES))
+        return Clip.open(file).sample(FrameSampling(frames=FRAMES), size=SIDE)
     return [as_picture(file, SIDE)], ()
 
 
@@ -180,17 +168,16 @@ class Lines:
     def __call__(self, told: Told) -> None:
         timed = self.timed and is_clip(told.file)
         for cue, found in told.captions:
-            times = {"begin": round(cue.begin, 3), "end": round(cue.end, 3)} if timed else {}
+            alone = self.alone and (timed or len(found) == 1)
             for caption in found:
                 if timed and not self.as_json:
                     when = f"{clock(round(1000 * cue.begin))}-{clock(round(1000 * cue.end))}"
-                    name = [] if self.alone else [shown_name(told.file)]
-                    print("\t".join([*name, when, caption.text]), flush=True)
-                else:
-                    print(
-                        line(told.file, caption, self.as_json, alone=self.alone and len(found) == 1, **times),
-                        flush=True,
-                    )
+                    caption = replace(caption, text=f"{when}\t{caption.text}")
+                text = line(told.file, caption, self.as_json, alone=alone)
+                if timed and self.as_json:
+                    content = json.loads(text) | {"begin": round(cue.begin, 3), "end": round(cue.end, 3)}
+                    text = json.dumps(content, ensure_ascii=not str(told.file).isprintable())
+                print(text, flush=True)
 
 
 class Subtitles:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-CLIP_EXTENSIONS = (
-    ".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".3gp", ".3g2", ".flv",
-    ".wmv", ".asf", ".ogv", ".vob", ".mxf",
-)  # fmt: skip
+from captioning.data.images import IMAGE_EXTENSIONS
+from captioning.data.video import VIDEO_EXTENSIONS
+
+# A GIF is a photo to a model of photos, as it always was; a model of clips opens it as a clip.
+CLIP_EXTENSIONS = tuple(extension for extension in VIDEO_EXTENSIONS if extension not in IMAGE_EXTENSIONS)
 
 
 def is_clip(file: str | os.PathLike[str]) -> bool:
