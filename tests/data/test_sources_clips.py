@@ -3,14 +3,17 @@
 import json
 import logging
 import os
+from dataclasses import replace
 
 import pytest
 from clip_layouts import CLIP_LAYOUTS, MSRVTT2017, SPLIT_OF, ClipTable, MSVDCorpus, MSVDSentences
+from PIL import Image
 from source_layouts import refusal
 from tiny_clips import write_clip
 
 from captioning.data.msrvtt import MSRVTT
 from captioning.data.msvd import MSVD
+from captioning.data.video import FrameSampling
 
 
 @pytest.fixture(params=CLIP_LAYOUTS, ids=lambda layout: layout.__name__)
@@ -78,6 +81,18 @@ def test_clips_that_cannot_be_read_are_counted_and_named(layout, warnings):
     refusal(lambda: source.readable(examples), message, examples[2].file)
     assert layout.source(on_missing="skip").readable(examples) == examples[:2]
     assert message in warnings()[0]
+
+
+def test_the_picture_of_a_clip_is_its_middle_and_a_photo_is_a_clip_of_one_frame(layout):
+    source = layout.write()
+    example = source.examples("train")[0]
+    frames, times = source.clip(example).sample(FrameSampling(frames=5))
+    assert len(frames) == len(times) == 4 and frames[0].size == (32, 32)  # as many as there are in half a second
+    assert source.image(example).tobytes() == source.clip(example).sample(FrameSampling(frames=1))[0][0].tobytes()
+    assert source.readable([example], decode=True) == [example]
+    Image.new("RGB", (8, 4), "red").save(layout.root / "photo.png")
+    frames, _ = source.clip(replace(example, file="photo.png")).sample(FrameSampling(frames=5))
+    assert [frame.size for frame in frames] == [(8, 4)]
 
 
 @pytest.mark.parametrize("kind", [MSRVTT2017, MSVDSentences, MSVDCorpus])
