@@ -78,8 +78,9 @@ def run(config: DictConfig, folder: Path) -> int:
         batch_size=config.batch_size,
         num_workers=config.num_workers,
     )
-    scores = evaluate(references, hypotheses, metrics=tuple(config.metrics))
-    print(table(scores.corpus, f"{source.name} {config.data.split}, {len(hypotheses):,} pictures"))
+    scores = evaluate(references, hypotheses, metrics=tuple(config.metrics or source.metrics))
+    counts = f"{len(hypotheses):,} {source.things}, {sum(map(len, references.values())):,} references"
+    print(table(scores.corpus, f"{source.name} {config.data.split}, {counts}"))
     about = {"model": str(config.model), "data": source.name, "split": config.data.split, "pictures": len(hypotheses)}
     about["unavailable"] = scores.unavailable
     write_json(folder / "metrics.json", {**about, "scores": scores.corpus})

@@ -20,6 +20,8 @@ class Clips(Photos):
     under the root where the archives put the clips; a clip is known by its name without the extension.
     """
 
+    things = "clips"
+    metrics = ("bleu", "meteor", "rouge", "cider")  # SPICE, which reads scene graphs off, was never reported for clips
     official: Mapping[str, int]
     folders: tuple[str, ...] = ("clips", "videos", "")
 
