@@ -39,7 +39,8 @@ def caption_split(
     """
     examples = chosen_examples(source, split)
     encoder, config = captioner.encoder, captioner.bundle.config["encoder"]
-    if any(is_clip(example.file) for example in examples) and encoder.takes == "image":
+    looks = encoder.takes == "image" and encoder.size is not None  # imported features look at nothing
+    if looks and any(is_clip(example.file) for example in examples):
         encoder, config = captioner.clip_encoder, captioner.clip_config
     features, readable = stored(store, source, encoder, config, examples, device=captioner.device)
     examples = [example for example in examples if example.id in readable]
