@@ -7,19 +7,20 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from captioning.bundle import Bundle, load_bundle
 from captioning.caption_card import THUMBNAIL, thumbnail
+from captioning.clip_inputs import as_clip, moves
 from captioning.data.images import find_images
 from captioning.decoders.base import Decoder
+from captioning.encoders.base import Encoder
 from captioning.errors import UserError
 from captioning.generation.beam import beam
 from captioning.generation.constraints import Limits
@@ -105,6 +106,10 @@ def _caption(
     )
 
 
+CLIP_VIEW = {"frames": 8, "pool": "grid"}  # how a model of photos looks at a clip: cells of frames are its tokens
+Seen = tuple[Encoder, Any]  # what read a picture or clip, and what it is to be called with
+
+
 class Captioner:
     """Encoder, decoder, vocabulary and a way of generating, on one device.
 
@@ -124,9 +129,10 @@ class Captioner:
         """A caption for a picture, or a list of them for a list of pictures.
 
         A picture is a path, an open file, a PIL image, an array or a tensor (see `captioning.pictures.as_picture`); a
-        list, a tuple or an iterator may mix them. `options` go to the generation: beam_size, num_captions, max_words,
-        forced_words, ... With num_captions or num_samples above 1 each picture has a list of captions. `details` adds
-        log-probabilities, attention and a small copy of the picture.
+        clip (its path, or a `captioning.data.video.Clip`) may stand for one; a list, a tuple or an iterator may mix
+        them. `options` go to the generation: beam_size, num_captions, max_words, forced_words, ... With num_captions
+        or num_samples above 1 each picture has a list of captions. `details` adds log-probabilities, attention and a
+        small copy of the picture.
         Raises UserError naming the first picture that cannot be read; `stream` goes on instead.
         """
         single = not isinstance(images, (list, tuple, Iterator)) or hasattr(images, "read")
@@ -225,26 +231,52 @@ class Captioner:
             options = {**options, "beam_size": captions}
         return partial(own, **options)
 
-    def _read(self, image: Any) -> Tensor | UserError:
+    @cached_property
+    def clip_encoder(self) -> Encoder:
+        """What looks at clips: the model's own encoder, or that of a photo model on several frames."""
+        if self.encoder.takes == "clip":
+            return self.encoder
+        from captioning.encoders.frames import FrameEncoder
+
+        return FrameEncoder.around(self.encoder, **CLIP_VIEW).to(self.device).eval()
+
+    @property
+    def clip_config(self) -> dict[str, Any]:
+        """The configuration of `clip_encoder`."""
+        own = self.bundle.config["encoder"]
+        if self.encoder.takes == "clip":
+            return own
+        return {"_target_": "captioning.encoders.frames.FrameEncoder", "image": own, **CLIP_VIEW}
+
+    def _read(self, image: Any) -> Seen | UserError:
         try:
-            return self.encoder.read(as_picture(image, self.encoder.size))
+            if self.encoder.takes == "clip" or moves(image):
+                return self.clip_encoder, self.clip_encoder.read(as_clip(image))
+            return self.encoder, self.encoder.read(as_picture(image, self.encoder.size))
         except UserError as error:
             return error
 
-    def _look(self, image: Picture, details: bool) -> tuple[Tensor | UserError, Image.Image | None]:
+    def _look(self, image: Picture, details: bool) -> tuple[Seen | UserError, Image.Image | None]:
         """What the encoder reads or the error, and with `details` a small copy of the picture."""
         seen = self._read(image)
-        if not details or isinstance(seen, UserError):
+        if not details or isinstance(seen, UserError) or moves(image):
             return seen, None
         with suppress(UserError):  # of a pipe, read once, there is no second look
             return seen, thumbnail(as_picture(image, THUMBNAIL))
         return seen, None
 
-    def _describe(self, pictures: Sequence[Tensor], generation: Callable, details: bool) -> list[list[Caption]]:
-        with torch.inference_mode():
-            memory = self.encoder(self.encoder.collate(pictures).to(self.device))
+    def _describe(self, pictures: Sequence[Seen], generation: Callable, details: bool) -> list[list[Caption]]:
+        captions: dict[int, list[Caption]] = {}
         names = getattr(self.encoder, "class_names", None)
-        return describe(self.decoder, memory, self.vocabulary, generation, details=details, class_names=names)
+        for encoder in dict.fromkeys(encoder for encoder, _ in pictures):
+            mine = [i for i, (other, _) in enumerate(pictures) if other is encoder]
+            with torch.inference_mode():
+                memory = encoder(encoder.collate([pictures[i][1] for i in mine]).to(self.device))
+            found = describe(
+                self.decoder, memory, self.vocabulary, generation, details=details, class_names=names
+            )
+            captions |= dict(zip(mine, found, strict=True))
+        return [captions[i] for i in range(len(pictures))]
 
 
 def working_device(name: str | torch.device | None) -> torch.device:

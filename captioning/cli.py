@@ -58,7 +58,7 @@ def regions(context: typer.Context) -> None:
 
 @app.command()
 def caption(
-    paths: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.", show_default=False)],
+    paths: Annotated[list[Path], typer.Argument(help="Photos, clips, or folders of them.", show_default=False)],
     model: Annotated[Optional[str], typer.Option(help="A model's folder or name.", show_default="the shipped")] = None,
     beam_size: Annotated[
         Optional[int], typer.Option(min=1, max=MOST, help="Beams; 1 is greedy.", show_default="the model's")
@@ -68,6 +68,12 @@ def caption(
     attention: Annotated[
         Optional[Path], typer.Option(help="Write a picture of where the model looked, word by word, into this folder.")
     ] = None,
+    every: Annotated[Optional[float], typer.Option(help="A sentence for each so many seconds of a clip.")] = None,
+    format: Annotated[
+        Optional[str], typer.Option(help="text, json, srt or vtt.", show_default="text")
+    ] = None,
+    into: Annotated[Optional[Path], typer.Option(help="Write the subtitles of each clip into this folder.")] = None,
+    page: Annotated[Optional[Path], typer.Option(help="Write an HTML page with frames and sentences.")] = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders' folders too.")] = False,
     device: Annotated[
         Optional[str], typer.Option(help="cpu, cuda, or several: cuda:0,cuda:1", show_default="a GPU if any")
@@ -78,9 +84,11 @@ def caption(
     skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Only photos without captions.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace captions that are there.")] = False,
 ) -> None:
-    """Print a sentence for each photo, one line a file; or write them to files, for many photos.
+    """Print a sentence for each photo or clip, one line a file, or write them to files, for many of them.
 
-    Exit status: 0 done, 1 some photos could not be read (each named, the others done), 2 bad usage.
+    With --every there are several for a clip, with times.
+
+    Exit status: 0 done, 1 some files could not be read (each named, the others done), 2 bad usage.
     """
 
     def verb() -> int:
@@ -89,10 +97,19 @@ def caption(
         options = {"num_captions": num_captions} if num_captions > 1 else {}
         if beam_size is not None:
             options["beam_size"] = beam_size
-        common = {"model": model, "options": options, "attention": attention, "recursive": recursive, "device": device}
-        common["batch_size"] = batch_size
+        common = {"model": model, "options": options, "recursive": recursive, "device": device}
+        files = {"sidecar": sidecar, "output": output, "skip_existing": skip_existing, "overwrite": overwrite}
+        if every is not None or format is not None or into is not None or page is not None:
+            if attention is not None or (json and format not in (None, "json")):
+                raise UserError("--attention and --json do not go with --every, --format, --into and --page")
+            if any(files.values()):
+                raise UserError("--sidecar and --output do not go with --every, --format, --into and --page")
+            from captioning.describe_clips import run as run_on_clips
+
+            kind = format or ("json" if json else "text")
+            return run_on_clips(paths, **common, kind=kind, every=every, into=into, page=page)
+        common |= {"attention": attention, "batch_size": batch_size}
         if sidecar or output:
-            files = {"sidecar": sidecar, "output": output, "skip_existing": skip_existing, "overwrite": overwrite}
             return bulk.run(paths, **common, **files)
         return describe.run(paths, **common, as_json=json)
 

@@ -1,4 +1,4 @@
-"""`captioning caption`: sentences for photos and folders of photos, on standard output."""
+"""`captioning caption`: sentences for photos, clips and folders of them, on standard output."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from captioning.data.images import find_images
+from captioning.data.images import IMAGE_EXTENSIONS, find_images
+from captioning.data.kinds import CLIP_EXTENSIONS, is_clip
 from captioning.devices import device_names, stream_on
 from captioning.errors import UserError
+from captioning.files import unused_name
 from captioning.outputs import json_line, printable
 
 if TYPE_CHECKING:
@@ -48,11 +50,11 @@ def complain(what: object) -> None:
 
 
 def expand(paths: Iterable[Path], recursive: bool) -> tuple[list[Path], int]:
-    """The photos that `paths` mean, folders expanded, and how many paths mean none, each named on stderr."""
+    """The photos and clips that `paths` mean, folders expanded, and how many paths mean none, each named on stderr."""
     files, failures = [], 0
     for path in paths:
         try:
-            files += find_images([path], recursive=recursive)
+            files += find_images([path], recursive=recursive, extensions=(*IMAGE_EXTENSIONS, *CLIP_EXTENSIONS))
         except UserError as error:
             failures += 1
             complain(error)
@@ -91,12 +93,14 @@ class AttentionStrips:
         from captioning.attention_map import attention_strip
         from captioning.pictures import as_picture
 
+        if is_clip(file):
+            raise UserError(f"{file} is a clip: --attention draws what was looked at in photos only")
         if caption.attention is None:
             if not self.told:
                 complain("--attention: this model does not look at parts of a photo, there is nothing to draw")
             self.told = True
             return
-        path = self.folder / f"{self.unused(file.stem)}.png"
+        path = self.folder / f"{unused_name(file.stem, self.taken)}.png"
         try:
             picture, panel = as_picture(file, SEEN), 192 if caption.boxes is None else 256  # room for labels
             strip = attention_strip(
@@ -105,12 +109,3 @@ class AttentionStrips:
             strip.save(path)
         except (OSError, ValueError) as error:  # no space; or tokens that are neither regions nor a square of cells
             raise UserError(f"{file}: its attention cannot be drawn into {path} ({error})") from None
-
-    def unused(self, stem: str) -> str:
-        """`stem`, numbered where another photo has taken it."""
-        name, number = stem, 1
-        while name.casefold() in self.taken:
-            number += 1
-            name = f"{stem}-{number}"
-        self.taken.add(name.casefold())
-        return name

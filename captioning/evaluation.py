@@ -12,9 +12,10 @@ from omegaconf import DictConfig
 
 from captioning.allocator import keep_freed_memory
 from captioning.captioner import Captioner, describe, load
-from captioning.data.extract import stored
+from captioning.data.extract import examples_of, stored
+from captioning.data.kinds import is_clip
 from captioning.data.module import EpochSampler, Examples, loader
-from captioning.data.source import Source
+from captioning.data.source import Example, Source
 from captioning.files import write_whole
 from captioning.memory import VisualMemory
 from captioning.metrics.report import evaluate
@@ -33,9 +34,15 @@ def caption_split(
     batch_size: int = 32,
     num_workers: int = 0,
 ) -> tuple[dict[int | str, list[str]], dict[int | str, str]]:
-    """References and hypotheses of every picture of a split, by id."""
-    examples = source.examples(split)
+    """References and hypotheses of every picture of a split, by id. Splits are joined as in `chosen_examples`.
+
+    A model of photos looks at several frames of each clip where the source has clips.
+    """
+    examples = chosen_examples(source, split)
     encoder, config = captioner.encoder, captioner.bundle.config["encoder"]
+    looks = encoder.takes == "image" and encoder.size is not None  # imported features look at nothing
+    if looks and any(is_clip(example.file) for example in examples):
+        encoder, config = captioner.clip_encoder, captioner.clip_config
     features, readable = stored(store, source, encoder, config, examples, device=captioner.device)
     examples = [example for example in examples if example.id in readable]
     data = Examples(examples, source, encoder, features, None)
@@ -50,6 +57,13 @@ def caption_split(
     return {example.id: list(example.captions) for example in examples}, hypotheses
 
 
+def chosen_examples(source: Source, split: str) -> list[Example]:
+    """The examples of one split, of several with a plus sign between them, or of all that are there."""
+    if split == "all":
+        return examples_of(source, None)
+    return examples_of(source, split.split("+")) if "+" in split else source.examples(split)
+
+
 def run(config: DictConfig, folder: Path) -> int:
     """`captioning evaluate`: prints the table, writes metrics.json and predictions.json. -> exit status."""
     keep_freed_memory()
@@ -60,14 +74,15 @@ def run(config: DictConfig, folder: Path) -> int:
     references, hypotheses = caption_split(
         captioner,
         source,
-        config.data.split,
+        str(config.data.split),
         generation=generation,
         store=config.store,
         batch_size=config.batch_size,
         num_workers=config.num_workers,
     )
-    scores = evaluate(references, hypotheses, metrics=tuple(config.metrics))
-    print(table(scores.corpus, f"{source.name} {config.data.split}, {len(hypotheses):,} pictures"))
+    scores = evaluate(references, hypotheses, metrics=tuple(config.metrics or source.metrics))
+    counts = f"{len(hypotheses):,} {source.things}, {sum(map(len, references.values())):,} references"
+    print(table(scores.corpus, f"{source.name} {config.data.split}, {counts}"))
     about = {"model": str(config.model), "data": source.name, "split": config.data.split, "pictures": len(hypotheses)}
     about["unavailable"] = scores.unavailable
     write_json(folder / "metrics.json", {**about, "scores": scores.corpus})

@@ -9,6 +9,16 @@ from pathlib import Path
 from captioning.errors import UserError
 
 
+def unused_name(stem: str, taken: set[str]) -> str:
+    """`stem`, numbered where it is among the names `taken`, of which it becomes one."""
+    name, number = stem, 1
+    while name.casefold() in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    taken.add(name.casefold())
+    return name
+
+
 def write_whole(path: str | Path, text: str) -> Path:
     """Writes a text file, and the folders above it; a crash leaves the former file or none, never half of one.
 

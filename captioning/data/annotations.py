@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,15 @@ Types = type | tuple[type, ...]
 
 
 def read_bytes(path: Path, remedy: str = "Check the path.") -> bytes:
-    """The content of a file. Raises UserError, with the remedy where it does not exist."""
+    """The content of a file, decompressed if it is called .gz. Raises UserError, with the remedy where it is absent."""
     try:
-        return path.read_bytes()
+        content = path.read_bytes()
+        return gzip.decompress(content) if path.suffix == ".gz" else content
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist. {remedy}") from error
     except IsADirectoryError as error:
         raise UserError(f"{path} is a folder, where a file is expected. {remedy}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, zlib.error) as error:
         raise UserError(f"{path} cannot be read ({error}). Check the path and its permissions.") from error
 
 

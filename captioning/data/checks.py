@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from captioning.data.kinds import kind_of
 from captioning.data.source import Example
 from captioning.errors import UserError
 
@@ -44,6 +45,16 @@ class Checks:
         else:
             raise UserError(f"{message}\n{remedy}, or set data.on_missing=skip.")
 
+    def official(self, where: object, split: str, found: int, expected: int, what: str) -> None:
+        """Says where a split has not as many things (`what`, in the plural) as the one that scores are about."""
+        if found == expected:
+            return
+        message = f"{where}: split {split} has {found:,} {what} where the official one has {expected:,}."
+        if self.on_missing == "skip":
+            log.warning("%s Scores on it compare with nobody's.", message)
+        else:
+            raise UserError(f"{message}\nTake the official files, or set data.on_missing=skip.")
+
     def unique(self, where: object, items: Iterable[tuple[Key, Value]], what: str) -> dict[Key, Value]:
         """The items by key. Of several under one key the first is kept."""
         kept: dict[Key, Value] = {}
@@ -62,9 +73,9 @@ class Checks:
         kept: list[Example] = []
         silent: list[str] = []
         empty: list[str] = []
-        photos = captions = 0
+        captions = 0
+        examples = list(examples)
         for example in examples:
-            photos += 1
             captions += len(example.captions)
             spoken = tuple(filter(says_something, example.captions))
             if len(spoken) < len(example.captions):
@@ -75,7 +86,8 @@ class Checks:
             if spoken:
                 kept.append(example)
         self.report(where, empty, captions, f"captions of split {split}", "empty", "Write or remove them")
-        self.report(where, silent, photos, f"photos of split {split}", "without a caption", "Caption or remove them")
+        what = f"{kind_of(example.file for example in examples)} of split {split}"
+        self.report(where, silent, len(examples), what, "without a caption", "Caption or remove them")
         return kept
 
     def present(self, root: Path, examples: Sequence[Example], split: str, remedy: str) -> list[Example]:
@@ -84,7 +96,8 @@ class Checks:
             return list(examples)
         missing = missing_files(root, (example.file for example in examples))
         names = [example.file for example in examples if example.file in missing]
-        self.report(root, names, len(examples), "captioned photos", f"missing (split {split})", remedy)
+        what = f"captioned {kind_of(example.file for example in examples)}"
+        self.report(root, names, len(examples), what, f"missing (split {split})", remedy)
         return [example for example in examples if example.file not in missing]
 
 

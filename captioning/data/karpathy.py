@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,16 @@ FOLDERS = (
 Entry = dict[str, Any]
 
 
-def read_splits(path: Path, checks: Checks) -> dict[str, list[Entry]]:
+def read_splits(path: Path, checks: Checks, keys: Sequence[str] = ("images",)) -> dict[str, list[Entry]]:
     """train, val and test -> entries of a Karpathy JSON file in its order; `restval` is part of train.
 
-    An entry is known by its `cocoid` where it has one, else by its `filename`.
+    An entry is known by its `cocoid` where it has one, else by its `filename`. `keys` are the names that the list of
+    entries may have.
     """
     fields = {"filename": str, "split": str, "sentences": list}
-    listed = entries(read_json(path, REMEDY), "images", fields, path, {"filepath": str, "cocoid": int})
+    document = read_json(path, REMEDY)
+    key = next((key for key in keys if isinstance(document, dict) and key in document), keys[0])
+    listed = entries(document, key, fields, path, {"filepath": str, "cocoid": int})
     by_id = checks.unique(path, ((photo_id(entry), entry) for entry in listed), "photo ids")
     splits: dict[str, list[Entry]] = {"train": [], "val": [], "test": []}
     unknown = []

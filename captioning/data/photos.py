@@ -1,4 +1,4 @@
-"""What sources of captioned photo files share: where the photos lie, and the checks on what is read."""
+"""What sources of captioned photo or clip files share: where they lie, and the checks on what is read."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 from PIL.Image import Image
 
 from captioning.data.checks import Checks, unlisted_files
-from captioning.data.images import ImageError, check_image, open_image
+from captioning.data.images import check_image, open_image
+from captioning.data.kinds import is_clip, kind_of
 from captioning.data.source import Example, Source
+from captioning.data.video import Clip, FrameSampling
 from captioning.errors import UserError
 
 SPLIT_NAMES = {
@@ -19,6 +21,7 @@ SPLIT_NAMES = {
     "training": "train",
     "val": "val",
     "valid": "val",
+    "validate": "val",
     "validation": "val",
     "dev": "val",
     "test": "test",
@@ -31,7 +34,7 @@ def split_name(name: str) -> str | None:
 
 
 class Photos(Source):
-    """Captioned photos on disk. A subclass reads one layout; nothing is read before examples are asked for.
+    """Captioned photos or clips on disk. A subclass reads one layout; nothing is read before examples are asked for.
 
     Args:
         root: folder of the photos; an example's `file` is relative to it.
@@ -70,32 +73,50 @@ class Photos(Source):
             raise UserError(f"{self.name} has no split {split!r}. Its splits are {', '.join(self.splits)}.")
         if known not in self._examples:
             where = self.annotations(known)
-            examples = self.checks.captioned(where, self.read(known), known)
+            listed = self.read(known)
+            examples = self.checks.captioned(where, listed, known)
             examples = self.checks.present(self.root, examples, known, self.remedy())
             if not examples:
-                raise UserError(f"{where}: split {known} has no captioned photo. Choose another split or file.")
+                kind = kind_of(example.file for example in listed).removesuffix("s")
+                raise UserError(f"{where}: split {known} has no captioned {kind}. Choose another split or file.")
             self._examples[known] = examples
         return list(self._examples[known])
 
     def image(self, example: Example) -> Image:
-        """The photo as RGB. Raises ImageError naming the file."""
+        """The photo as RGB, of a clip the frame in its middle. Raises UserError naming the file."""
+        if is_clip(example.file):
+            return self.clip(example).sample(FrameSampling(frames=1))[0][0]
         return open_image(self.root / example.file)
 
+    def clip(self, example: Example) -> Clip:
+        """The clip, of which nothing is opened yet; a photo is a clip of one frame."""
+        path = self.root / example.file
+        return Clip.open(path) if is_clip(path) else Clip.of([path], fps=1.0, name=str(path))
+
     def readable(self, examples: Sequence[Example], *, decode: bool = False) -> list[Example]:
-        """The examples whose photo can be opened, each header being read, or with `decode` each whole file."""
+        """The examples whose photo can be opened, each header being read, or with `decode` each whole file.
+
+        Of clips the header and the end are read, and with `decode` also a frame in the middle.
+        """
 
         def defect(example: Example) -> str | None:
             path = self.root / example.file
             try:
-                check_image(path, decode=decode)
-            except ImageError as error:
+                if not is_clip(path):
+                    check_image(path, decode=decode)
+                elif decode:
+                    self.image(example)
+                else:
+                    self.clip(example).duration  # noqa: B018  raises where the file cannot be opened
+            except UserError as error:
                 return f"{example.file}, which {str(error).removeprefix(f'{path} ').rstrip('.')}"
             return None
 
         with ThreadPoolExecutor() as pool:
             defects = list(pool.map(defect, examples))
         found = list(filter(None, defects))
-        self.checks.report(self.root, found, len(examples), "captioned photos", "unreadable", "Replace or remove them")
+        what = f"captioned {kind_of(example.file for example in examples)}"
+        self.checks.report(self.root, found, len(examples), what, "unreadable", "Replace or remove them")
         return [example for example, found in zip(examples, defects, strict=True) if not found]
 
 

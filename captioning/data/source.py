@@ -38,6 +38,8 @@ class Source:
 
     name: str
     splits: tuple[str, ...] = ("train", "val", "test")
+    things: str = "pictures"  # what a table of scores calls its examples
+    metrics: tuple[str, ...] = ("bleu", "meteor", "rouge", "cider", "spice")  # of its table, where nobody says
 
     def examples(self, split: str) -> list[Example]:
         """All examples of a split, in a fixed order. Raises UserError for an unknown or empty split."""

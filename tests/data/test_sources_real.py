@@ -14,6 +14,7 @@ from captioning.data.source import Source
 
 CONFIGS = sorted((Path(__file__).parents[2] / "conf/data").glob("*.yaml"))
 NAMES = {"flickr8k", "flickr30k", "coco", "karpathy_coco", "karpathy_flickr8k", "karpathy_flickr30k", "table"}
+NAMES |= {"msrvtt", "msvd"}
 SUBSET = {
     "captions": "annotations/captions_{split}2017_subset.json",
     "instances": "annotations/instances_{split}2017_subset.json",

@@ -1,0 +1,28 @@
+"""What stands for a clip where a picture could stand."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from captioning.data.kinds import is_clip
+from captioning.data.video import Clip
+
+
+def moves(image: Any) -> bool:
+    """Whether something is a clip, or the file of one, rather than a picture."""
+    return isinstance(image, Clip) or (isinstance(image, (str, os.PathLike)) and is_clip(image))
+
+
+def as_clip(image: Any) -> Clip:
+    """A clip as it is, a clip's or a GIF's file opened, and anything that stands for a picture as a clip of one frame.
+
+    Raises UserError where it is none of these.
+    """
+    if isinstance(image, Clip):
+        return image
+    if isinstance(image, (str, os.PathLike)) and (is_clip(image) or os.fspath(image).lower().endswith(".gif")):
+        return Clip.open(image)
+    from captioning.pictures import as_picture
+
+    return Clip.of([as_picture(image)], fps=1.0)

@@ -1,0 +1,198 @@
+"""`captioning caption` where times matter: sentences for parts of clips, subtitles, and a page with the frames."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from captioning.captioner import Caption, Captioner, load
+from captioning.clip_page import FRAMES, SIDE, ClipPage
+from captioning.data.excerpt import Excerpt
+from captioning.data.kinds import is_clip
+from captioning.data.video import Clip, FrameSampling
+from captioning.describe import complain, expand, line
+from captioning.errors import UserError
+from captioning.files import unused_name, write_whole
+from captioning.pictures import as_picture
+from captioning.subtitles import KINDS, Cue, clock, subtitles
+
+FORMATS = ("text", "json", *KINDS)
+LEAST = 0.2  # of `every`: a shorter rest at the end of a clip belongs to the part before it
+
+
+@dataclass(frozen=True)
+class Part(Clip):
+    """A clip from `begin` to `end`, in seconds, as a clip of its own."""
+
+    file: Path = Path()
+    number: int = 0  # of the file
+    begin: float = 0.0
+    end: float = 0.0
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A photo, or a clip that cannot be opened, in the place of a part; a path to whoever reads it."""
+
+    file: Path
+    number: int
+    begin: float = 0.0
+    end: float = 0.0
+
+    def __fspath__(self) -> str:
+        return str(self.file)
+
+
+@dataclass
+class Told:
+    """What is known of one file: the sentences so far, or what is wrong with it."""
+
+    file: Path
+    captions: list[tuple[Cue, list[Caption]]] = field(default_factory=list)
+    error: UserError | None = None
+
+
+def run(
+    paths: Iterable[Path],
+    *,
+    model: str | None,
+    options: dict[str, Any],
+    kind: str,
+    every: float | None,
+    into: Path | None,
+    page: Path | None,
+    recursive: bool,
+    device: str | None,
+) -> int:
+    """Sentences for each clip and photo, in one of FORMATS. -> exit status: 1 where a file could not be done.
+
+    `every` asks for a sentence for each so many seconds of a clip; `into` is a folder for a subtitle file of each
+    clip, which a single clip's go without, to standard output; `page` is an HTML file with the frames.
+    """
+    if kind not in FORMATS:
+        raise UserError(f"--format {kind}: choose one of {', '.join(FORMATS)}")
+    if every is not None and not 0 < every < math.inf:
+        raise UserError(f"--every {every:g}: give a number of seconds above 0")
+    if into is not None and kind not in KINDS:
+        raise UserError(f"--into {into}: takes subtitles, so --format srt or --format vtt")
+    captioner = load(model, device=device)
+    files, failures = expand(paths, recursive)
+    if kind in KINDS and into is None and len(files) > 1:
+        raise UserError(f"{len(files)} files make {len(files)} subtitle files: --into FOLDER takes them")
+    tell = Subtitles(kind, into) if kind in KINDS else Lines(kind, timed=every is not None, alone=len(files) == 1)
+    shown = ClipPage(f"What a model says of {len(files)} file{'s' if len(files) != 1 else ''}") if page else None
+    for told in each_file(captioner, files, every, options):
+        try:
+            if told.error:
+                raise told.error
+            tell(told)
+            if shown:
+                frames, times = looks(told.file)
+                shown.add(str(told.file), frames, times, [cue for cue, _ in told.captions])
+        except UserError as error:
+            failures += 1
+            complain(error)
+    if shown:
+        shown.write(page)
+    return 1 if failures else 0
+
+
+def each_file(
+    captioner: Captioner, files: Iterable[Path], every: float | None, options: dict[str, Any]
+) -> Iterator[Told]:
+    """What the model says of each file, one after the other, in order. A broken file does not stop the others."""
+    broken: set[int] = set()
+    stream = captioner.stream(parts(files, every, broken), **options)
+    for number, pieces in groupby(stream, lambda pair: pair[0].number):
+        told = None
+        for part, found in pieces:
+            told = told or Told(part.file)
+            if isinstance(found, UserError):
+                told.error = told.error or found
+                broken.add(number)
+            else:
+                told.captions.append((Cue(part.begin, part.end, found[0].text), found))
+        yield told
+
+
+def parts(files: Iterable[Path], every: float | None, broken: set[int]) -> Iterator[Part | Whole]:
+    """The parts of each clip in order; of a photo, and of what cannot be opened, the file itself.
+
+    No further part is given of a file whose number the caller puts among the `broken`: its length may be a lie.
+    """
+    for number, file in enumerate(files):
+        whole = Whole(file, number)
+        if not is_clip(file):
+            yield whole
+            continue
+        clip = Clip.open(file)
+        try:
+            duration = clip.duration
+        except UserError:  # reading the file itself says the same
+            yield whole
+            continue
+        for begin, end in cuts(duration, every):
+            if number in broken:
+                break
+            # The last part has all that follows, should more of the clip turn out to be readable.
+            media = Excerpt(clip.media, begin, None if end == duration else end)
+            yield Part(media, clip.name, file=file, number=number, begin=begin, end=end)
+
+
+def cuts(duration: float, every: float | None) -> Iterator[tuple[float, float]]:
+    """(begin, end) of each part in seconds: `every` long, the last one shorter or up to a fifth longer."""
+    begin, number = 0.0, 1
+    while every is not None and duration - every * number > LEAST * every:
+        yield begin, every * number
+        begin, number = every * number, number + 1
+    yield begin, duration
+
+
+def looks(file: Path) -> tuple[Any, Any]:
+    """Frames of a clip with their times; of a photo the photo, without any."""
+    if is_clip(file):
+        return Clip.open(file).sample(FrameSampling(frames=FRAMES), size=SIDE)
+    return [as_picture(file, SIDE)], ()
+
+
+class Lines:
+    """Prints a line for each sentence: text, or one JSON object. `timed` puts the times of clips in front."""
+
+    def __init__(self, kind: str, *, timed: bool, alone: bool):
+        self.as_json, self.timed, self.alone = kind == "json", timed, alone
+
+    def __call__(self, told: Told) -> None:
+        timed = self.timed and is_clip(told.file)
+        for cue, found in told.captions:
+            alone = self.alone and (timed or len(found) == 1)
+            for caption in found:
+                if timed and not self.as_json:
+                    when = f"{clock(round(1000 * cue.begin))}-{clock(round(1000 * cue.end))}"
+                    caption = replace(caption, text=f"{when}\t{caption.text}")
+                text = line(told.file, caption, self.as_json, alone=alone)
+                if timed and self.as_json:
+                    content = json.loads(text) | {"begin": round(cue.begin, 3), "end": round(cue.end, 3)}
+                    text = json.dumps(content, ensure_ascii=not str(told.file).isprintable())
+                print(text, flush=True)
+
+
+class Subtitles:
+    """Writes a subtitle file for each clip, to standard output where there is no folder for them."""
+
+    def __init__(self, kind: str, folder: Path | None):
+        self.kind, self.folder = kind, folder
+        self.taken: set[str] = set()
+
+    def __call__(self, told: Told) -> None:
+        if not is_clip(told.file):
+            raise UserError(f"{told.file} is a photo, which has no times: --format text or json")
+        text = "".join(subtitles((cue for cue, _ in told.captions), self.kind))
+        if self.folder is None:
+            print(text, end="", flush=True)
+        else:
+            write_whole(self.folder / f"{unused_name(told.file.stem, self.taken)}.{self.kind}", text)

@@ -1,0 +1,66 @@
+"""Every recipe for MSR-VTT and MSVD trains on real clips in the official layout, and ends in the benchmark's table."""
+
+import re
+
+import pytest
+from clip_layouts import MSRVTT2017, MSVDSentences
+from hydra import compose, initialize_config_dir
+
+from captioning.configuration import conf_folder, run
+
+LAYOUTS = {"msrvtt": MSRVTT2017, "msvd": MSVDSentences}
+RECIPES = sorted(path.stem for path in (conf_folder() / "experiment").glob("ms*.yaml"))
+SMALL = {"width": 16, "embedding": 16, "visual": 16, "attention": 8, "feed_forward": 16, "heads": 2, "layers": 1,
+         "encoder_layers": 1}  # fmt: skip
+TINY = """
+    encoder.image.backbone=test_resnet encoder.image.weights=none encoder.image.size=32 encoder.sampling.frames=3
+    batch_size=2 captions_per_image=2 vocabulary.min_count=1 progress=false trainer.accelerator=cpu
+    trainer.max_epochs=1 trainer.log_every_n_steps=1 seed=3 patience=null
+""".split()
+MOTION = "encoder.motion.backbone=mc3_18 encoder.motion.weights=none encoder.motion.frames=2 encoder.motion.size=32"
+
+
+@pytest.fixture(scope="module")
+def benchmarks(tmp_path_factory):
+    """A miniature of each benchmark, from .mp4 files on, and a cache that all recipes share."""
+    folder = tmp_path_factory.mktemp("benchmarks")
+    for name, layout in LAYOUTS.items():
+        (folder / name).mkdir()
+        layout(folder / name).write()
+    return folder
+
+
+def small(recipe):
+    """Overrides that make the decoder of a recipe small."""
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        config = compose("train", [f"experiment={recipe}"])
+    return [f"decoder.{key}={value}" for key, value in SMALL.items() if key in config.decoder], config
+
+
+def test_both_benchmarks_have_every_model_with_and_without_motion():
+    models = ("mean_pool", "s2vt", "sa_lstm", "transformer")
+    assert {f"{data}_{model}{end}" for data in LAYOUTS for model in models for end in ("", "_motion")} == set(RECIPES)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_goes_from_clips_to_a_score_table(recipe, benchmarks, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CAPTIONING_DATA", str(benchmarks))
+    monkeypatch.setenv("CAPTIONING_CACHE", str(benchmarks / "cache"))
+    monkeypatch.chdir(tmp_path)
+    overrides, config = small(recipe)
+    data = recipe.split("_")[0]
+    assert config.encoder.sampling.frames == 25 and config.name == recipe
+    assert (config.encoder.motion is not None) == recipe.endswith("_motion")
+    overrides += [*TINY, *(MOTION.split() if config.encoder.motion else [])]
+    assert run("train", [f"experiment={recipe}", "data.on_missing=skip", *overrides]) == 0  # three clips, not 6,513
+    scored = [f"model={recipe}", f"data={data}", "data.split=test", "data.on_missing=skip"]
+    assert run("evaluate", [*scored, "metrics=[bleu,rouge,cider]"]) == 0
+    table = capsys.readouterr().out
+    assert f"{data} test, 1 clips, 2 references" in table
+    assert all(re.search(rf"{name} +\d+\.\d\d\n", table) for name in ("BLEU-4", "ROUGE-L", "CIDEr"))
+
+
+def test_published_scores_are_named_where_there_are_any():
+    for recipe in RECIPES:
+        text = (conf_folder() / "experiment" / f"{recipe}.yaml").read_text()
+        assert re.search(r"METEOR|as \w+|To beat", text), recipe
