@@ -22,6 +22,10 @@ class AdditiveAttention(nn.Module):
 
     def forward(self, query: Tensor, keys: Tensor, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """query (B, R, Q), keys (B, N, A), tokens (B, N, D), mask (B, N) -> seen (B, R, D), weights (B, R, N)."""
-        energy = (keys[:, None] + self.query(query)[:, :, None]).tanh_()  # (B, R, N, A), by far the largest tensor
-        weights = masked_softmax(self.score(energy).squeeze(-1), mask[:, None])  # (B, R, N)
+        weights = masked_softmax(self.scores(query, keys), mask[:, None])  # (B, R, N)
         return weights @ tokens, weights
+
+    def scores(self, query: Tensor, keys: Tensor) -> Tensor:
+        """query (B, R, Q), keys (B, N, A) -> (B, R, N), before the softmax."""
+        energy = (keys[:, None] + self.query(query)[:, :, None]).tanh_()  # (B, R, N, A), by far the largest tensor
+        return self.score(energy).squeeze(-1)

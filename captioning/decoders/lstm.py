@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 def lstm_cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
@@ -32,3 +33,19 @@ def start_cell(like: Tensor, rows: int, width: int) -> Tensor:
     Cells add up over a caption, which the sixteen bits of mixed precision are too coarse for.
     """
     return like.new_zeros(len(like), rows, width, dtype=torch.promote_types(like.dtype, torch.float32))
+
+
+def read_sequence(lstm: nn.LSTM, x: Tensor, mask: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """An LSTM over the real vectors alone, wherever padding stands. x (B, N, D), mask (B, N).
+
+    -> outputs (B, N, W), zeros at padding, and the last hidden and cell (layers, B, W). Where nothing is real, one
+    vector of zeros is read.
+    """
+    if bool(mask.all()):
+        return lstm(x)
+    counts = mask.sum(1).clamp(min=1).cpu()
+    front = (~mask).byte().argsort(dim=1, stable=True)[..., None]  # (B, N, 1) the real ones first, in their order
+    x = x.masked_fill(~mask[..., None], 0.0).gather(1, front.expand_as(x))
+    outputs, last = lstm(pack_padded_sequence(x, counts, batch_first=True, enforce_sorted=False))
+    outputs, _ = pad_packed_sequence(outputs, batch_first=True, total_length=x.shape[1])
+    return torch.zeros_like(outputs).scatter(1, front.expand_as(outputs), outputs), last

@@ -43,15 +43,19 @@ class ShowAttendTell(Decoder):
         width: int = 512,
         attention: int = 512,
         dropout: float = 0.5,
+        gated: bool = True,
     ):
-        """`visual` is the width that tokens are brought to first: a modern backbone's are wider than the LSTM."""
+        """`visual` is the width that tokens are brought to first: a modern backbone's are wider than the LSTM.
+
+        `gated`: whether the LSTM decides before every word how much of what is seen counts.
+        """
         super().__init__()
         self.project = nn.Sequential(nn.Linear(visual_width, visual), nn.ReLU(), Dropout(dropout))
         self.embed = nn.Embedding(vocabulary_size, embedding, padding_idx=PAD)
         self.first_hidden = nn.Linear(visual, width)
         self.first_cell = nn.Linear(visual, width)
         self.attend = AdditiveAttention(visual, width, attention)
-        self.gate = Linear(width, visual)
+        self.gate = Linear(width, visual) if gated else None
         self.word_gates = Linear(embedding, 4 * width)
         self.other_gates = Linear(visual + width, 4 * width, bias=False)
         self.deep = Linear(visual + width, embedding)
@@ -60,12 +64,16 @@ class ShowAttendTell(Decoder):
         initialise_gates(self.word_gates, self.other_gates)
 
     def prepare(self, memory: VisualMemory) -> Attended:
-        tokens, real = self.project(memory.tokens), memory.mask[..., None]  # (B, N, D')
+        return self.remember(self.project(memory.tokens), memory.mask)
+
+    def remember(self, tokens: Tensor, mask: Tensor) -> Attended:
+        """tokens (B, N, D'), mask (B, N) -> what the LSTM attends to, and its first state, made of their mean."""
+        real = mask[..., None]
         mean = (tokens * real).sum(1) / real.sum(1).clamp(min=1)  # (B, D')
         return Attended(
             tokens=tokens,
             keys=self.attend.keys(tokens),
-            mask=memory.mask,
+            mask=mask,
             hidden=torch.tanh(self.first_hidden(mean)),
             cell=torch.tanh(self.first_cell(mean)),
         )
@@ -73,10 +81,15 @@ class ShowAttendTell(Decoder):
     def start(self, context: Attended, rows: int) -> LSTMState:
         return LSTMState(*(part[:, None].expand(-1, rows, -1) for part in (context.hidden, context.cell)))
 
+    def glance(self, context: Attended, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """hidden (B, R, W) -> seen (B, R, D'), attention (B, R, N)."""
+        return self.attend(hidden, context.keys, context.tokens, context.mask)
+
     def look(self, context: Attended, state: LSTMState, given: Tensor) -> tuple[LSTMState, Tensor, Tensor]:
         """given (B, R, 4W), the word's part of the gates -> next state, seen (B, R, D'), attention (B, R, N)."""
-        seen, attention = self.attend(state.hidden, context.keys, context.tokens, context.mask)
-        seen = torch.sigmoid(self.gate(state.hidden)) * seen  # (B, R, D')
+        seen, attention = self.glance(context, state.hidden)
+        if self.gate is not None:
+            seen = torch.sigmoid(self.gate(state.hidden)) * seen  # (B, R, D')
         gates = given + self.other_gates(torch.cat([seen, state.hidden], -1))  # (B, R, 4W)
         return LSTMState(*lstm_cell(gates, state.cell)), seen, attention
 

@@ -12,6 +12,7 @@ from captioning.decoders.base import Context, Decoder, State, StepOutput, Taught
 from captioning.decoders.dropout import Dropout
 from captioning.decoders.linear import Linear
 from captioning.decoders.lstm import initialise_gates, lstm_cell, start_cell
+from captioning.decoders.positions import token_positions
 from captioning.memory import VisualMemory
 from captioning.vocabulary import PAD
 
@@ -53,8 +54,12 @@ class UpDown(Decoder):
         attention: int = 512,
         visual: int | None = None,
         dropout: float = 0.5,
+        token_positions: bool = False,
     ):
-        """`visual`: width that visual vectors are first brought to, with a ReLU and dropout; None leaves them."""
+        """`visual`: width that visual vectors are first brought to, with a ReLU and dropout; None leaves them.
+
+        `token_positions` adds to tokens where and when they are, which the paper leaves to the features.
+        """
         super().__init__()
         seen_width = visual or visual_width
         self.project = nn.Identity()
@@ -68,12 +73,14 @@ class UpDown(Decoder):
         self.language_gates = Linear(seen_width + 2 * width, 4 * width)
         self.predict = Linear(width, vocabulary_size)
         self.dropout = Dropout(dropout)
-        self.width = width
+        self.width, self.token_positions = width, token_positions
         initialise_gates(self.pooled_gates, self.word_gates, self.attention_gates)
         initialise_gates(self.language_gates)
 
     def prepare(self, memory: VisualMemory) -> Glimpsed:
         tokens = self.project(memory.tokens)
+        if self.token_positions:
+            tokens = tokens + token_positions(memory, tokens.shape[-1])
         return Glimpsed(tokens, self.attend.keys(tokens), memory.mask, self.pooled_gates(self.project(memory.pooled)))
 
     def start(self, context: Glimpsed, rows: int) -> TwoLSTMs:

@@ -8,9 +8,13 @@ from torch import Tensor
 from captioning.decoders.attention_on_attention import AttentionOnAttention
 from captioning.decoders.base import Context, Decoder, State
 from captioning.decoders.ensemble import Ensemble
+from captioning.decoders.hierarchical_attention import HierarchicalAttention
+from captioning.decoders.mean_pool import MeanPool
 from captioning.decoders.meshed_memory import MeshedMemory
+from captioning.decoders.s2vt import S2VT
 from captioning.decoders.show_and_tell import ShowAndTell
 from captioning.decoders.show_attend_tell import ShowAttendTell
+from captioning.decoders.temporal_attention import TemporalAttention
 from captioning.decoders.transformer import Transformer
 from captioning.decoders.up_down import UpDown
 from captioning.memory import VisualMemory
@@ -21,12 +25,13 @@ COUNTS = (7, 4, 1)  # real tokens of each image
 SIZES = {"visual_width": VISUAL_WIDTH, "vocabulary_size": VOCABULARY}
 SMALL_TRANSFORMER = {**SIZES, "width": 16, "layers": 2, "heads": 4, "feed_forward": 24}
 SMALL_LSTM = {**SIZES, "embedding": 16, "width": 16}
+SMALL_ATTENTION = {**SMALL_LSTM, "visual": 10, "attention": 8}
 
 SINGLE = {
     "show_and_tell": lambda: ShowAndTell(**SMALL_LSTM),
     "show_attend_tell": lambda: ShowAttendTell(**SMALL_LSTM, attention=8),
     "up_down": lambda: UpDown(**SMALL_LSTM, attention=8),
-    "up_down_projected": lambda: UpDown(**SMALL_LSTM, attention=8, visual=10),
+    "up_down_projected": lambda: UpDown(**SMALL_LSTM, attention=8, visual=10, token_positions=True),
     "transformer": lambda: Transformer(**SMALL_TRANSFORMER),
     "transformer_of_many_options": lambda: Transformer(
         **SMALL_TRANSFORMER, encoder_layers=2, positions="learned", longest=8, tied=True
@@ -34,6 +39,11 @@ SINGLE = {
     "meshed_memory": lambda: MeshedMemory(**SMALL_TRANSFORMER, encoder_layers=2, slots=3),
     "meshed_memory_with_places": lambda: MeshedMemory(**SMALL_TRANSFORMER, token_positions=True),
     "attention_on_attention": lambda: AttentionOnAttention(**SIZES, width=16, heads=4, refining_layers=2),
+    "mean_pool": lambda: MeanPool(**SMALL_LSTM),
+    "s2vt": lambda: S2VT(**SMALL_LSTM),
+    "temporal_attention": lambda: TemporalAttention(**SMALL_ATTENTION),
+    "temporal_attention_by_times": lambda: TemporalAttention(**SMALL_ATTENTION, order="times"),
+    "hierarchical_attention": lambda: HierarchicalAttention(**SMALL_ATTENTION),
 }
 EVERY = {
     **SINGLE,

@@ -26,6 +26,10 @@ DECODERS = {
     "transformer.Transformer": {**SMALL_TRANSFORMER, "encoder_layers": 1},
     "meshed_memory.MeshedMemory": SMALL_TRANSFORMER,
     "attention_on_attention.AttentionOnAttention": SMALL_AOA,
+    "mean_pool.MeanPool": SMALL_LSTM,
+    "s2vt.S2VT": SMALL_LSTM,
+    "temporal_attention.TemporalAttention": {**SMALL_LSTM, "visual": 16, "attention": 8},
+    "hierarchical_attention.HierarchicalAttention": {**SMALL_LSTM, "visual": 16, "attention": 8},
 }
 ENSEMBLE = ["show_attend_tell.ShowAttendTell", "transformer.Transformer"]
 

@@ -1,0 +1,99 @@
+"""S2VT, sequence to sequence, video to text (Venugopalan et al. 2015, arXiv:1505.00487)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+
+from captioning.decoders.base import Context, Decoder, State, StepOutput, Taught, select_rows
+from captioning.decoders.dropout import Dropout
+from captioning.decoders.frames import Frames
+from captioning.decoders.lstm import read_sequence
+from captioning.memory import VisualMemory
+from captioning.vocabulary import PAD
+
+
+@dataclass
+class Watched(Context):
+    """Both LSTMs after the last frame."""
+
+    seeing_hidden: Tensor  # (B, W)
+    seeing_cell: Tensor  # (B, W)
+    telling_hidden: Tensor  # (B, W)
+    telling_cell: Tensor  # (B, W)
+
+
+@dataclass
+class Telling(State):
+    """Both LSTMs while words are said. The first reads no words, so that all rows of a clip share its state."""
+
+    seeing_hidden: Tensor  # (B, W)
+    seeing_cell: Tensor  # (B, W)
+    hidden: Tensor  # (B, R, W)
+    cell: Tensor  # (B, R, W)
+
+    def select(self, index: Tensor) -> Telling:
+        return replace(self, hidden=select_rows(self.hidden, index), cell=select_rows(self.cell, index))
+
+
+class S2VT(Decoder):
+    """Two stacked LSTMs that read frames, then write words.
+
+    The first reads frames, then padding; the second reads the first, with padding in place of words while there are
+    frames, then with words. Frames end where each clip ends, whatever else is in the batch.
+
+    Word and the first LSTM's output enter the second as a sum of projections. With `embedding` no less than `width`
+    that is all a weight for the two side by side, as in the paper, could make of them, and what is seen is projected
+    once per clip. Tokens of the same time count as one frame, their mean; a photo is one frame.
+    """
+
+    def __init__(
+        self,
+        *,
+        visual_width: int,
+        vocabulary_size: int,
+        embedding: int = 512,
+        width: int = 512,
+        dropout: float = 0.5,
+    ):
+        super().__init__()
+        self.image = nn.Sequential(nn.Linear(visual_width, embedding), Dropout(dropout))
+        self.embed = nn.Embedding(vocabulary_size, embedding, padding_idx=PAD)
+        self.see = nn.LSTM(embedding, width, batch_first=True)
+        self.pass_on = nn.Linear(width, embedding)
+        self.tell = nn.LSTM(embedding, width, batch_first=True)
+        self.predict = nn.Linear(width, vocabulary_size)
+        self.dropout = Dropout(dropout)
+
+    def prepare(self, memory: VisualMemory) -> Watched:
+        frames = Frames.of(memory)
+        seen, seeing = read_sequence(self.see, self.image(frames.mean(memory.tokens)), frames.real)  # (B, F, W)
+        _, telling = read_sequence(self.tell, self.pass_on(self.dropout(seen)), frames.real)
+        return Watched(*(part[0] for part in (*seeing, *telling)))
+
+    def start(self, context: Watched, rows: int) -> Telling:
+        telling = (part[:, None].expand(-1, rows, -1) for part in (context.telling_hidden, context.telling_cell))
+        return Telling(context.seeing_hidden, context.seeing_cell, *telling)
+
+    def read(self, state: Telling, words: Tensor) -> tuple[Tensor, Telling]:
+        """words (B, R, T) -> outputs (B, R, T, W) and the state after the last of them."""
+        images, rows, length = words.shape
+        padding = state.hidden.new_zeros(images, length, self.see.input_size)
+        seen, seeing = self.see(padding, (state.seeing_hidden[None], state.seeing_cell[None]))  # (B, T, W)
+        given = self.dropout(self.embed(words)) + self.pass_on(self.dropout(seen))[:, None]  # (B, R, T, E)
+        before = tuple(part.flatten(0, 1)[None].contiguous() for part in (state.hidden, state.cell))
+        outputs, telling = self.tell(given.flatten(0, 1), before)  # (B*R, T, W)
+        telling = (part[0].unflatten(0, (images, rows)) for part in telling)
+        return outputs.unflatten(0, (images, rows)), Telling(*(part[0] for part in seeing), *telling)
+
+    def teach(self, context: Watched, words: Tensor) -> Taught:
+        outputs, _ = self.read(self.start(context, words.shape[1]), words)
+        return Taught(outputs, None)
+
+    def say(self, features: Tensor) -> Tensor:
+        return self.predict(self.dropout(features))
+
+    def step(self, context: Watched, state: Telling, words: Tensor) -> StepOutput:
+        outputs, state = self.read(state, words[:, :, None])
+        return StepOutput(self.say(outputs)[:, :, 0], state, None)
