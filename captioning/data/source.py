@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from captioning.data.archives import Archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,16 @@ class Example:
 class Source:
     """A benchmark, a user's table or a generated world: examples by split, and their pixels.
 
-    A subclass implements `examples` and `image`. Ids are unique within a source.
+    A subclass implements `examples` and `image`. Ids are unique within a source. `official` maps a split to its number
+    of examples where scores are compared, `archives` are what `captioning data download` fetches, and `by_hand` is a
+    sentence on how to get what has no fixed address.
     """
 
     name: str
     splits: tuple[str, ...] = ("train", "val", "test")
+    official: Mapping[str, int] = {}
+    archives: tuple[Archive, ...] = ()
+    by_hand: str = ""
 
     def examples(self, split: str) -> list[Example]:
         """All examples of a split, in a fixed order. Raises UserError for an unknown or empty split."""
