@@ -157,6 +157,38 @@ def demo(
     finish(verb)
 
 
+data = typer.Typer(help="What of a benchmark is there, and fetch what can be fetched.", no_args_is_help=True)
+app.add_typer(data, name="data")
+NAME = Annotated[str, typer.Argument(help="A file of conf/data.", show_default=False)]
+OPTIONS = Annotated[
+    Optional[list[str]], typer.Argument(help="Options of the data set: root=DIR, year=2014.", show_default=False)
+]
+
+
+@data.command()
+def check(name: NAME, options: OPTIONS = None) -> None:
+    """Count what of a benchmark is there, and say where the rest belongs. Exit status 1 when it is incomplete."""
+
+    def verb() -> int:
+        from captioning.data.check import run
+
+        return run(name, options or ())
+
+    finish(verb)
+
+
+@data.command()
+def download(name: NAME, options: OPTIONS = None) -> None:
+    """Fetch what the owners publish at fixed addresses; run it again to go on where it stopped."""
+
+    def verb() -> int:
+        from captioning.data.download import run
+
+        return run(name, options or ())
+
+    finish(verb)
+
+
 def main() -> None:
     """The console script."""
     logging.basicConfig(format="captioning: %(message)s", level=logging.WARNING, stream=sys.stderr)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from captioning.data.annotations import entries, read_json
+from captioning.data.archives import COCO_PHOTOS, Archive, coco_photos, coco_text
 from captioning.data.photos import Photos, split_name
 from captioning.data.source import Example
 from captioning.errors import UserError
@@ -53,6 +54,14 @@ class Coco(Photos):
         self.photos = photos
         self.boxes = boxes
         self.instances = instances
+
+    @property
+    def official(self) -> dict[str, int]:
+        return {split: photos for (year, split), (photos, *_) in COCO_PHOTOS.items() if year == self.year}
+
+    @property
+    def archives(self) -> tuple[Archive, ...]:
+        return (*coco_text(self.year), *coco_photos(self.year))
 
     def annotations(self, split: str) -> Path:
         return self.root / self._named("captions", split)

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from captioning.data.annotations import read_lines
+from captioning.data.archives import Archive, karpathy_splits
 from captioning.data.karpathy import Entry, read_splits
 from captioning.data.photos import Photos, photo_folder
 from captioning.data.source import Example
@@ -35,6 +36,8 @@ class Flickr8k(Photos):
     }
     text_archive = "Flickr8k_text.zip"
     photo_archive = "Flickr8k_Dataset.zip"
+    official = {"train": 6000, "val": 1000, "test": 1000}
+    by_hand = "the authors give Flickr8k_text.zip and Flickr8k_Dataset.zip on request, by a form."
     folders: tuple[str, ...] = ("Images", "Flicker8k_Dataset", "Images/Flicker8k_Dataset", "")
 
     def __init__(self, root: str | os.PathLike[str] = "data/flickr8k", *, on_missing: str = "error") -> None:
@@ -95,10 +98,16 @@ class Flickr30k(Flickr8k):
     splits_file = "dataset_flickr30k.json"
     text_archive = "flickr30k.tar.gz"
     photo_archive = "flickr30k-images.tar"
+    official = {"train": 29000, "val": 1014, "test": 1000}
+    by_hand = "the authors give flickr30k.tar.gz and flickr30k-images.tar on request, by a form."
     folders = ("flickr30k-images", "flickr30k_images", "Images", "")
 
     def __init__(self, root: str | os.PathLike[str] = "data/flickr30k", *, on_missing: str = "error") -> None:
         super().__init__(root, on_missing=on_missing)
+
+    @property
+    def archives(self) -> tuple[Archive, ...]:
+        return karpathy_splits(self.splits_file)
 
     def names(self, split: str) -> list[str]:
         """The photos of a split, by the Karpathy JSON file."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from captioning.data.annotations import entries, read_json
+from captioning.data.archives import Archive, coco_photos, karpathy_splits
 from captioning.data.checks import Checks
 from captioning.data.photos import Photos, photo_folder, split_name
 from captioning.data.source import Example
@@ -26,6 +27,12 @@ FOLDERS = (
     "Images/Flicker8k_Dataset",
     "Images/flickr30k-images",
 )
+
+OFFICIAL = {
+    "dataset_coco.json": {"train": 113287, "val": 5000, "test": 5000},
+    "dataset_flickr8k.json": {"train": 6000, "val": 1000, "test": 1000},
+    "dataset_flickr30k.json": {"train": 29000, "val": 1014, "test": 1000},
+}
 
 Entry = dict[str, Any]
 
@@ -86,6 +93,23 @@ class Karpathy(Photos):
         self.file = Path(file).expanduser()
         super().__init__(self.file.parent if root is None else root, on_missing=on_missing)
         self.name = name or "karpathy_" + self.file.stem.removeprefix("dataset_")
+
+    @property
+    def official(self) -> dict[str, int]:
+        return OFFICIAL.get(self.file.name, {})
+
+    @property
+    def archives(self) -> tuple[Archive, ...]:
+        if self.file.name not in OFFICIAL or self.file.parent != self.root:
+            return ()
+        photos = coco_photos(2014) if self.file.name == "dataset_coco.json" else ()
+        return (*karpathy_splits(self.file.name), *photos)
+
+    @property
+    def by_hand(self) -> str:
+        if self.file.name == "dataset_coco.json":
+            return ""
+        return f"the photos are given on request by the authors, who have a form for it; they belong under {self.root}."
 
     def annotations(self, split: str) -> Path:
         return self.file

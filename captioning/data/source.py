@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from captioning.errors import UserError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from captioning.data.archives import Archive
     from captioning.data.video import Clip
     from captioning.encoders.base import Encoder
 
@@ -33,13 +34,18 @@ class Example:
 class Source:
     """A benchmark, a user's table or a generated world: examples by split, and their pixels.
 
-    A subclass implements `examples`, and `image` or `clip` or both. Ids are unique within a source.
+    A subclass implements `examples`, and `image` or `clip` or both. Ids are unique within a source. `official` maps a
+    split to its number of examples where scores are compared, `archives` are what `captioning data download` fetches,
+    and `by_hand` is a sentence on how to get what has no fixed address.
     """
 
     name: str
     splits: tuple[str, ...] = ("train", "val", "test")
     things: str = "pictures"  # what a table of scores calls its examples
     metrics: tuple[str, ...] = ("bleu", "meteor", "rouge", "cider", "spice")  # of its table, where nobody says
+    official: Mapping[str, int] = {}
+    archives: tuple[Archive, ...] = ()
+    by_hand: str = ""
 
     def examples(self, split: str) -> list[Example]:
         """All examples of a split, in a fixed order. Raises UserError for an unknown or empty split."""

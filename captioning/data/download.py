@@ -1,0 +1,158 @@
+"""`captioning data download NAME`: fetches what the owners of a benchmark publish, and goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import logging
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+
+from captioning import __version__
+from captioning.data.archives import Archive
+from captioning.data.check import report, source_of
+from captioning.data.unpack import unpack
+from captioning.disk import require_room, size_in_words
+from captioning.errors import UserError
+
+log = logging.getLogger("captioning")
+
+CHUNK = 1 << 20
+TRIES = 4  # without a byte in between
+TIMEOUT = 60  # seconds without a byte
+Report = Callable[[int, int], None]
+
+
+def fetch(archive: Archive, folder: Path, progress: Report | None = None) -> Path:
+    """Downloads an archive into `folder`, from where an earlier attempt stopped, and verifies it. -> the file.
+
+    `progress` is called with (bytes that are there, bytes in all). Raises UserError where it cannot be had; what came
+    so far stays in NAME.part.
+    """
+    target, part = folder / archive.name, folder / f"{archive.name}.part"
+    if not target.exists():
+        before = part.stat().st_size if part.exists() else 0
+        remedy = "Make room, or choose another folder with root=DIR."
+        require_room(folder, 2 * (archive.size or 0) - before, f"{archive.name}, unpacked,", remedy)
+        folder.mkdir(parents=True, exist_ok=True)
+        _complete(archive, part, progress)
+        os.replace(part, target)
+    verify(archive, target)
+    return target
+
+
+def _complete(archive: Archive, part: Path, progress: Report | None) -> None:
+    """Adds to `part` until it is whole."""
+    failures = 0
+    while True:
+        before = part.stat().st_size if part.exists() else 0
+        if archive.size is not None and before == archive.size:
+            return
+        try:
+            total = _more(archive, part, before, progress)
+            reason = "the answer ended early"
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code == 416 and before:  # longer than, or as long as, what the server has
+                if archive.size is None and _total(error.headers.get("Content-Range", "")) == before:
+                    return
+                part.unlink()
+                total, reason = None, "there was more than the server has"
+            else:
+                message = f"{archive.url} cannot be had: {error.code} {error.reason}. Look for it by hand."
+                raise UserError(message) from None
+        except (http.client.HTTPException, OSError) as error:
+            total, reason = None, str(getattr(error, "reason", None) or error or type(error).__name__)
+        after = part.stat().st_size if part.exists() else 0
+        if total is not None and after >= total:
+            return
+        failures = 0 if after > before else failures + 1
+        if failures == TRIES or (failures and not after):
+            raise UserError(
+                f"{archive.url} could not be fetched ({reason}); {size_in_words(after)} are there. Connect to the "
+                "network, and run it again: it goes on from there."
+            )
+
+
+def _more(archive: Archive, part: Path, before: int, progress: Report | None) -> int | None:
+    """One request for what is not there yet. -> bytes of the whole archive, or None where the server does not say."""
+    headers = {"User-Agent": f"captioning/{__version__}", "Accept-Encoding": "identity"}
+    if before:
+        headers["Range"] = f"bytes={before}-"
+    with urllib.request.urlopen(urllib.request.Request(archive.url, headers=headers), timeout=TIMEOUT) as answer:
+        goes_on = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {before}-")
+        start = before if goes_on else 0  # a server that knows no ranges sends everything again
+        length = answer.headers.get("Content-Length")
+        total = start + int(length) if length is not None else archive.size
+        if archive.size is not None and total != archive.size:
+            raise UserError(f"{archive.url} has {total:,} bytes where {archive.size:,} are right. Look for it by hand.")
+        with part.open("ab" if goes_on else "wb") as file:
+            done = start
+            while chunk := answer.read1(CHUNK):
+                _write(file, chunk)
+                done += len(chunk)
+                if progress:
+                    progress(done, total or done)
+        return done if total is None else total
+
+
+def _write(file: IO[bytes], chunk: bytes) -> None:
+    try:
+        file.write(chunk)
+        file.flush()
+    except OSError as error:
+        raise UserError(f"{file.name} cannot be written ({error.strerror}). Make room, and run it again.") from error
+
+
+def _total(content_range: str) -> int | None:
+    """12 of "bytes */12"."""
+    total = content_range.rpartition("/")[2]
+    return int(total) if total.isdecimal() else None
+
+
+def verify(archive: Archive, file: Path) -> None:
+    """Raises UserError, and removes the file, where size or digest are not those that are known."""
+    wrong = None
+    if archive.size is not None and file.stat().st_size != archive.size:
+        wrong = f"has {file.stat().st_size:,} bytes where {archive.size:,} are right"
+    elif archive.digest:
+        kind, _, expected = archive.digest.partition(":")
+        found = hashlib.new(kind, usedforsecurity=False)
+        with file.open("rb") as content:
+            while chunk := content.read(CHUNK):
+                found.update(chunk)
+        if found.hexdigest() != expected:
+            wrong = f"has the {kind} {found.hexdigest()[:12]}... where {expected[:12]}... is right"
+    if wrong:
+        file.unlink()
+        raise UserError(f"{file} {wrong}: it came damaged, or its owners changed it. It was removed; try again.")
+
+
+def download(archives: Sequence[Archive], root: Path) -> int:
+    """Fetches and unpacks those archives whose files are not all under `root`. -> how many."""
+    from captioning.data.extract import progress_bar
+
+    todo = [archive for archive in archives if archive.absent(root)]
+    for archive in todo:
+        with progress_bar(f"{archive.name}, MB") as bar:
+            file = fetch(archive, root, lambda done, total, bar=bar: bar(done // 10**6, -(-total // 10**6)))
+        with progress_bar(f"{archive.name} into {root}") as bar:
+            unpack(file, archive, root, bar)
+        if still := archive.absent(root):
+            raise UserError(f"{file} is unpacked, but {', '.join(still)} is not there. Look into it by hand.")
+        file.unlink()
+    return len(todo)
+
+
+def run(name: str, overrides: Sequence[str] = ()) -> int:
+    """`captioning data download NAME`. -> 0, or 1 where something is left that has to be had by hand."""
+    source = source_of(name, overrides)
+    if source.archives:
+        download(source.archives, Path(source.root))
+    elif source.by_hand:
+        log.info(f"nothing of {name} is published at a fixed address")
+    return 0 if report(name, source) else 1
