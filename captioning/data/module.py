@@ -79,6 +79,7 @@ class Examples(torch.utils.data.Dataset):
         self.examples, self.source, self.store, self.vocabulary = examples, source, store, vocabulary
         self.encoder, self.vary = encoder, vary
         self.captions_per_image, self.seed = captions_per_image, seed
+        self.known: dict[str, list[int]] = {}
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -108,18 +109,25 @@ class Examples(torch.utils.data.Dataset):
         chosen = list(example.captions)
         if len(chosen) > self.captions_per_image:
             chosen = random.Random(f"{self.seed} {epoch} {example.id}").sample(chosen, self.captions_per_image)
-        return [self.vocabulary.encode(caption) for caption in chosen]
+        return [self.ids(caption) for caption in chosen]
+
+    def ids(self, caption: str) -> list[int]:
+        """The caption's ids, which it has from the first time on: words are counted once, not once an epoch."""
+        if caption not in self.known:
+            self.known[caption] = self.vocabulary.encode(caption)
+        return self.known[caption]
 
 
 def pad_words(captions: list[list[list[int]]]) -> Tensor:
     """Ids of B images' captions -> (B, R, T+1) with BOS in front and PAD behind; an image with fewer rows is padded."""
     rows = max(map(len, captions))
-    longest = max(len(caption) for image in captions for caption in image)
-    words = torch.full((len(captions), rows, longest + 1), PAD)
+    lengths = torch.tensor([[*map(len, image), *[0] * (rows - len(image))] for image in captions])  # (B, R)
+    words = torch.full((*lengths.shape, int(lengths.max()) + 1), PAD)
     words[:, :, 0] = BOS
-    for b, image in enumerate(captions):
-        for r, caption in enumerate(image):
-            words[b, r, 1 : len(caption) + 1] = torch.tensor(caption)
+    inside = torch.arange(words.shape[2] - 1) < lengths[..., None]
+    words[:, :, 1:][inside] = torch.tensor(
+        [i for image in captions for caption in image for i in caption], dtype=torch.long
+    )
     return words
 
 

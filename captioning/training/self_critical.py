@@ -22,7 +22,7 @@ from captioning.metrics.reference_index import ReferenceIndex
 from captioning.metrics.reward import BleuReward, CiderReward, Reward, RougeReward, WeightedReward
 from captioning.metrics.tokenizer import tokenize
 from captioning.training.collapse import CollapseWatch, share_that_breaks_off
-from captioning.training.objectives import Objective, Parts
+from captioning.training.objectives import Objective, Parts, doubly_stochastic
 from captioning.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
 
 log = logging.getLogger("captioning")
@@ -37,7 +37,8 @@ class SelfCritical(Objective):
     frequencies are those of the training captions. The baseline is the greedy caption's reward, or the mean reward of
     the image's other samples. Words outside the vocabulary stay words of the references, which no sample can say.
 
-    Without `dropout` the captions are drawn from exactly the distribution whose gradient is taken.
+    `attention_penalty` weighs the doubly stochastic term as in `CrossEntropy`, over the words of the samples. Without
+    `dropout` the captions are drawn from exactly the distribution whose gradient is taken.
     """
 
     reads_captions = False
@@ -50,9 +51,11 @@ class SelfCritical(Objective):
         rouge: float = 0.0,
         num_samples: int = 5,
         baseline: Literal["mean", "greedy"] = "mean",
+        attention_penalty: float = 0.0,
         dropout: bool = False,
     ):
         self.weights = {name: weight for name, weight in zip(KINDS, (cider, bleu, rouge), strict=True) if weight}
+        self.attention_penalty = attention_penalty
         self.num_samples, self.baseline, self.dropout = num_samples, baseline, dropout
         if not self.weights:
             raise UserError("objective.cider, objective.bleu and objective.rouge are all 0: nothing would be rewarded")
@@ -82,12 +85,16 @@ class SelfCritical(Objective):
         drawn = drawn.cpu().numpy()
         with ThreadPoolExecutor(1) as beside:  # the rewards are counted while the device works
             pending = beside.submit(self.reward, ids, drawn)
-            surprise, real = surprises(decoder, context, samples)  # (words,), (B, R, T)
+            surprise, real, attention = surprises(decoder, context, samples)  # (words,), (B, R, T), (B, R, T, N)
             rewards = pending.result()
         rewards, baseline = self.compared(rewards)  # (B, R) each
         advantage = torch.from_numpy(rewards - baseline).to(surprise)  # (B, R)
         loss = (advantage[..., None].expand_as(real)[real] * surprise).mean()
-        return loss, {"loss": loss, **self.figures(drawn[:, -self.num_samples :], rewards, baseline)}
+        parts = {"loss": loss, **self.figures(drawn[:, -self.num_samples :], rewards, baseline)}
+        if self.attention_penalty and attention is not None:
+            parts["attention_penalty"] = penalty = doubly_stochastic(attention, real)
+            loss = loss + self.attention_penalty * penalty
+        return loss, parts
 
     def compared(self, rewards: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Rewards of the samples (B, R), or of the greedy caption and the samples (B, 1 + R) -> rewards and baseline
@@ -115,21 +122,23 @@ class SelfCritical(Objective):
         return {name: torch.tensor(float(value)) for name, value in found.items()}
 
 
-def surprises(decoder: Decoder, context: Context, samples: Tensor) -> tuple[Tensor, Tensor]:
-    """-log p of every word of samples (B, R, T), ends included, with gradients -> (words,), where they are (B, R, T).
+def surprises(decoder: Decoder, context: Context, samples: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """-log p of every word of samples (B, R, T), ends included, with gradients -> (words,), where they are (B, R, T),
+    and the attention under it (B, R, T, N).
 
     p is what the words were drawn from: what is never said has no part in it.
     """
     real = samples != PAD
     before = torch.cat([torch.full_like(samples[..., :1], BOS), samples[..., :-1]], -1)
-    logits = decoder.say(decoder.teach(context, before).features[real]).float()  # (words, V)
+    features, attention = decoder.teach(context, before)
+    logits = decoder.say(features[real]).float()  # (words, V)
     never = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
     never[list(NEVER)] = True
     logits = logits.masked_fill(never, -torch.inf)
     first = torch.zeros_like(real)
     first[..., 0] = True
     logits[first[real], EOS] = -torch.inf  # a caption has one word at least
-    return F.cross_entropy(logits, samples[real], reduction="none"), real
+    return F.cross_entropy(logits, samples[real], reduction="none"), real, attention
 
 
 def grown(words: Tensor, length: int) -> Tensor:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from captioning.data.module import Batch
 from captioning.decoders.base import Context, Decoder
@@ -18,14 +20,16 @@ from captioning.metrics.predictions import merge_predictions
 from captioning.metrics.report import evaluate
 from captioning.training.augmentation import Augmentation
 from captioning.training.objectives import Objective
+from captioning.training.parameters import parameter_groups
 from captioning.vocabulary import SPECIALS, Vocabulary, sentence
 
 
 class CaptioningTask(pl.LightningModule):
     """Minimises `objective` on the training split; captions the validation split with `generation` and scores it.
 
-    `optimizer` and `schedule` are partial functions: optimizer(parameter groups), schedule(optimizer, total_steps).
-    A fine-tuned encoder has its own rate, `encoder_lr`. `references` maps validation ids to their captions.
+    `optimizer` and `schedule` are partial functions: optimizer(parameter groups), schedule(optimizer, steps of the
+    run, steps of an epoch). A fine-tuned encoder has its own rate, `encoder_lr`, and is frozen before the epoch
+    `finetune_from_epoch`. `references` maps validation ids to their captions.
     """
 
     def __init__(
@@ -42,12 +46,15 @@ class CaptioningTask(pl.LightningModule):
         metrics: tuple[str, ...] = ("bleu", "cider"),
         augmentation: Augmentation | None = None,
         encoder_lr: float = 1e-5,
+        finetune_from_epoch: int = 0,
     ):
         super().__init__()
         self.encoder, self.decoder, self.vocabulary = encoder, decoder, vocabulary
         self.objective, self.generation = objective, with_vocabulary(generation, vocabulary)
         self.optimizer, self.schedule, self.encoder_lr = optimizer, schedule, encoder_lr
         self.references, self.metrics, self.augmentation = references, metrics, augmentation
+        self.finetune_from_epoch = finetune_from_epoch
+        self.learning = [p for p in encoder.parameters() if p.requires_grad]
         self.hypotheses: dict[int | str, str] = {}
 
     def see(self, seen: VisualMemory | Tensor) -> VisualMemory:
@@ -60,6 +67,10 @@ class CaptioningTask(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.objective.set_epoch(self.current_epoch)
+        learns = self.current_epoch >= self.finetune_from_epoch
+        for parameter in self.learning:
+            parameter.requires_grad_(learns)
+        self.encoder.train(learns)
         self.decoder.train()
         if not self.objective.dropout:
             without_dropout(self.decoder)
@@ -70,18 +81,18 @@ class CaptioningTask(pl.LightningModule):
             memory, words = self.augmentation(memory, words)
         loss, parts = self.objective(self.decoder, self.decoder.prepare(memory), words, batch.ids)
         size = len(batch.ids)
-        self.log_dict(
-            {f"train/{name}": value.detach() for name, value in parts.items()}, batch_size=size, prog_bar=True
-        )
-        self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=size)
+        self.log("train/loss", parts.pop("loss").detach(), batch_size=size, prog_bar=True)
+        rest = {f"train/{name}": value.detach() for name, value in parts.items()}
+        self.log_dict(rest | {"train/lr": self.trainer.optimizers[0].param_groups[0]["lr"]}, batch_size=size)
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        context = self.prepare(batch)
-        if batch.words is not None:
-            loss = self.objective.validate(self.decoder, context, batch.words)
-            self.log("val/loss", loss, batch_size=len(batch.ids), sync_dist=True, prog_bar=True)
-        generated = self.generation(self.decoder, context, max_words=self.vocabulary.max_words)
+        with torch.autocast(self.device.type, enabled=False):  # scores do not depend on the precision of training
+            context = self.prepare(batch)
+            if batch.words is not None:
+                loss = self.objective.validate(self.decoder, context, batch.words)
+                self.log("val/loss", loss, batch_size=len(batch.ids), sync_dist=True, prog_bar=True)
+            generated = self.generation(self.decoder, context, max_words=self.vocabulary.max_words)
         for key, ids in zip(batch.ids, generated.words[:, 0].tolist(), strict=True):
             self.hypotheses[key] = sentence(self.vocabulary.decode(ids))
 
@@ -97,12 +108,17 @@ class CaptioningTask(pl.LightningModule):
         checkpoint["vocabulary"] = {"words": words, "max_words": self.vocabulary.max_words}
 
     def configure_optimizers(self) -> dict[str, Any]:
-        groups = [{"params": [p for p in self.decoder.parameters() if p.requires_grad]}]
+        groups = parameter_groups(self.decoder)
         if self.encoder.finetune:
-            groups.append({"params": [p for p in self.encoder.parameters() if p.requires_grad], "lr": self.encoder_lr})
-        optimizer = self.optimizer(groups)
-        scheduler = self.schedule(optimizer, self.trainer.estimated_stepping_batches)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+            groups += parameter_groups(self.encoder, lr=self.encoder_lr)
+        optimizer, trainer = self.optimizer(groups), self.trainer
+        total = trainer.estimated_stepping_batches  # knows the batches of an epoch only after it was asked
+        per_epoch = max(1, math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches))
+        scheduler = self.schedule(optimizer, total, per_epoch)
+        interval = {"interval": "step"}
+        if isinstance(scheduler, ReduceLROnPlateau):
+            interval = {"interval": "epoch", "monitor": "val/CIDEr", "frequency": trainer.check_val_every_n_epoch}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, **interval}}
 
 
 def without_dropout(module: nn.Module) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import json
 import logging
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from captioning import __version__
 from captioning.allocator import keep_freed_memory
@@ -23,6 +24,7 @@ from captioning.data.source import Example
 from captioning.errors import UserError
 from captioning.files import write_whole
 from captioning.training.callbacks import AtomicCheckpointIO, Curves, Progress, SeedEveryStep
+from captioning.training.parameters import compile_teaching
 from captioning.training.start import read_start
 from captioning.training.task import CaptioningTask
 from captioning.vocabulary import Vocabulary
@@ -59,6 +61,8 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
     decoder = instantiate(config.decoder, visual_width=encoder.width, vocabulary_size=len(vocabulary))
     if start:
         start.fill("decoder", decoder)
+    if config.compile:
+        compile_teaching(encoder, decoder)
     objective = instantiate(config.objective)
     objective.setup(vocabulary, {e.id: e.captions for e in train_examples})
     task = CaptioningTask(
@@ -72,6 +76,7 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
         references={e.id: list(e.captions) for e in val_examples},
         augmentation=instantiate(config.augmentation, vocabulary),
         encoder_lr=config.encoder_lr,
+        finetune_from_epoch=config.finetune_from_epoch,
     )
     shared = {"source": source, "encoder": encoder, "store": store, "vocabulary": vocabulary}
     shared |= {"captions_per_image": config.captions_per_image, "seed": config.seed}
@@ -181,10 +186,27 @@ def _summary(train: list[Example], val: list[Example], vocabulary: Vocabulary, e
     )
 
 
+def second_phase(config: DictConfig, model: Path) -> DictConfig:
+    """The configuration that `config.then` makes of `config`, for a run that starts from `model`."""
+    phase = copy.deepcopy(config)
+    with open_dict(phase):
+        for key, value in config.then.items():
+            phase[key] = OmegaConf.merge(phase[key], value) if key == "trainer" else value
+        phase.then, phase.start = None, str(model)
+        phase.resume = "auto" if config.resume else None
+    return phase
+
+
 def run(config: DictConfig, folder: Path) -> int:
     """`captioning train`. -> exit status."""
     keep_freed_memory()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # what a run has to say is said below
-    model = train(config, folder)
+    if config.resume == "auto" and config.get("then") and (folder / "finished.json").exists():
+        model = folder / "model"
+    else:
+        model = train(config, folder)
+    if config.get("then"):
+        log.info(f"{model} is done; the second phase begins")
+        model = train(second_phase(config, model), folder / "then")
     log.info(f"done: {model}. Try `captioning caption PHOTO --model {model}`")
     return 0

@@ -52,3 +52,17 @@ def test_a_start_that_is_none_is_refused(tmp_path):
         (tmp_path / "file.ckpt").write_bytes(b"\x00 nothing")
         with pytest.raises(UserError, match="start="):
             train(configuration(f"start={bad}"), tmp_path / "run")
+
+
+def test_a_second_phase_goes_on_from_the_best_of_the_first(tmp_path):
+    from captioning.training.train import run
+
+    options = [*DECODERS["show_attend_tell"], "then=self_critical", "objective.attention_penalty=0.1"]
+    options += ["trainer.max_epochs=1", "then.trainer.max_epochs=1", "then.objective.num_samples=2"]
+    assert run(configuration(*options, "then.optimizer.lr=0.0"), tmp_path) == 0
+    first, second = weights(tmp_path), weights(tmp_path / "then")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert "train/reward" in read_curves(tmp_path / "then") and (tmp_path / "then/model/config.yaml").exists()
+    assert run(configuration(*options, "resume=auto", "then.trainer.max_epochs=2"), tmp_path) == 0
+    assert len(read_curves(tmp_path / "then")["train/reward"]) == 2
+    assert len(read_curves(tmp_path)["train/loss"]) == 1
