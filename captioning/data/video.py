@@ -85,7 +85,7 @@ class Clip:
     ) -> Clip:
         """The clip in a file of any kind that FFmpeg reads, or of the pictures in a folder, by name, `fps` a second.
 
-        Looking at a file takes at most `time_limit` seconds; None sets no limit. Raises UserError for a folder
+        Looking at a file takes at most `time_limit` seconds of work; None sets no limit. Raises UserError for a folder
         without pictures; what is wrong with a file is found when it is looked at.
         """
         if os.path.isdir(path):

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from av import VideoFrame
+from av.video.reformatter import VideoReformatter
 from PIL import Image
 
 from captioning.data.images import to_rgb
@@ -16,7 +17,7 @@ from captioning.data.regular_file import one_line, open_regular
 from captioning.data.video_stream import NoVideo, Stream, TimeUp, open_stream
 from captioning.errors import UserError
 
-TIME_LIMIT = 10.0  # seconds that looking at one clip may take
+TIME_LIMIT = 10.0  # seconds of work that looking at one clip may take
 MAX_PIXELS = 36_000_000  # of a frame, somewhat above 8K; a decoder holds up to twenty of them
 MAX_PIXELS_IN_ALL = 180_000_000  # of all frames that are kept: 0.5 GB
 
@@ -27,7 +28,7 @@ class ClipError(UserError):
 
 @dataclass(frozen=True)
 class VideoFile:
-    """A file with a video stream. `time_limit`: seconds that each of its methods may take; None sets no limit."""
+    """A file with a video stream. `time_limit`: seconds of work for each of its methods; None sets no limit."""
 
     path: Path
     time_limit: float | None = TIME_LIMIT
@@ -48,12 +49,13 @@ class VideoFile:
             wanted = list(moments(stream.duration))
             seen: dict[float, tuple[float, Image.Image]] = {}  # by moment
             kept: dict[float, tuple[float, Image.Image]] = {}  # by time of the frame
+            reformat = VideoReformatter().reformat  # keeps its tables from frame to frame
             for moment in sorted(set(wanted)):
                 frame = stream.at(moment)
                 if frame is None:
                     continue
                 if frame.seconds not in kept:
-                    kept[frame.seconds] = (frame.seconds, picture(frame, stream, size, len(set(wanted))))
+                    kept[frame.seconds] = (frame.seconds, picture(frame.video, reformat, stream.pixel_shape, size, len(set(wanted))))
                 seen[moment] = kept[frame.seconds]
             if not seen:
                 reason = f" ({one_line(str(stream.trouble))})" if stream.trouble else ""
@@ -90,7 +92,7 @@ class VideoFile:
             raise
         except TimeUp:
             raise ClipError(
-                f"{self.name} could not be read within {self.time_limit:g} seconds. Shorten it or make it smaller."
+                f"{self.name} takes more than {self.time_limit:g} seconds to read. Shorten it or make it smaller."
             ) from None
         except NoVideo:
             raise ClipError(f"{self.name} has no video in it. Name a file with moving pictures.") from None
@@ -99,21 +101,21 @@ class VideoFile:
             raise ClipError(f"{self.name} is no video, or damaged ({reason}). Copy or download it again.") from error
 
 
-def picture(frame: Any, stream: Stream, size: int | None, count: int) -> Image.Image:
+def picture(
+    frame: VideoFrame, reformat: Callable[..., VideoFrame], shape: float, size: int | None, count: int
+) -> Image.Image:
     """A decoded frame as it is meant to be seen: RGB, square pixels, upright, its shorter side at most `size`.
 
-    One of `count` frames, which are reduced further where all of them would be too many pixels.
+    `shape`: how many times as wide as high its pixels are. It is one of `count` frames, which are reduced further where
+    all of them together would be too many pixels.
     """
-    video = frame.video
-    width, height = square_pixels(video.width, video.height, stream.pixel_shape)
+    width, height = square_pixels(frame.width, frame.height, shape)
     shrink = min(1.0, size / min(width, height) if size else 1.0, (MAX_PIXELS_IN_ALL / count / width / height) ** 0.5)
     width, height = max(round(width * shrink), 1), max(round(height * shrink), 1)
-    transparent = any(component.is_alpha for component in video.format.components) or video.format.name == "pal8"
-    kind = "rgba" if transparent else "rgb24"
-    pixels = video.reformat(width=width, height=height, format=kind, interpolation="BICUBIC").to_ndarray()
-    upright = np.rot90(pixels, round(video.rotation / 90) % 4)
-    image = Image.fromarray(np.ascontiguousarray(upright))
-    return to_rgb(image) if transparent else image
+    transparent = frame.format.name == "pal8" or any(component.is_alpha for component in frame.format.components)
+    rgb = reformat(frame, width, height, "rgba" if transparent else "rgb24", interpolation="BICUBIC").to_ndarray()
+    upright = np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90) % 4))
+    return to_rgb(Image.fromarray(upright)) if transparent else Image.fromarray(upright)
 
 
 def square_pixels(width: int, height: int, shape: float) -> tuple[float, float]:

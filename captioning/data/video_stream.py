@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, BinaryIO
 
 import av
 
+PATIENCE = 6
 LOOKAHEAD = 16  # packets: more than any codec changes the order of
 LOOKAHEAD_BYTES = 32 * 2**20
 USUAL_GAP = 5.0  # seconds between key frames, where a file does not tell
@@ -25,16 +25,30 @@ class TimeUp(Exception):
 
 
 class Watched:
-    """A file that is not read any more once the time is up, so that nothing inside FFmpeg goes on for ever."""
+    """A file that is not read any more once the time is up, so that nothing inside FFmpeg goes on for ever.
 
-    def __init__(self, file: BinaryIO, time_limit: float | None):
-        self.file, self.time_limit = file, time_limit
-        self.deadline = None if time_limit is None else time.monotonic() + time_limit
+    What counts is the time this thread works, so that a clip is not given up because the machine is busy with other
+    things; PATIENCE times as much may pass on the clock, with a slow disk, say.
+    """
+
+    def __init__(self, file: BinaryIO, time_limit: float | None, clock: Callable[[], float] = time.thread_time):
+        self.file, self.time_limit, self.clock = file, time_limit, clock
+        self.started, self.began = clock(), time.monotonic()
+        self.next_look = self.began
+
+    @property
+    def wall_limit(self) -> float | None:
+        """Seconds on the clock."""
+        return None if self.time_limit is None else self.time_limit * PATIENCE
 
     def check(self) -> None:
         """Raises TimeUp."""
-        if self.deadline is not None and time.monotonic() > self.deadline:
+        if self.time_limit is None or time.monotonic() < self.next_look:
+            return
+        now, left = time.monotonic(), self.time_limit - (self.clock() - self.started)
+        if left < 0 or now - self.began > self.wall_limit:
             raise TimeUp
+        self.next_look = now + left  # a thread cannot have worked it off before
 
     def read(self, count: int) -> bytes:
         self.check()
@@ -64,7 +78,8 @@ class NoVideo(Exception):
 @contextmanager
 def open_stream(file: BinaryIO, *, time_limit: float | None, threads: int, max_pixels: int) -> Iterator[Stream]:
     """The first video stream of an open file. Raises NoVideo, TimeUp, and whatever PyAV does of a damaged file."""
-    stream = Stream(Watched(file, time_limit), threads, max_pixels)
+    clock = time.thread_time if threads == 1 else time.monotonic  # with several, this one mostly waits
+    stream = Stream(Watched(file, time_limit, clock), threads, max_pixels)
     try:
         stream.measure()
         yield stream
@@ -87,16 +102,13 @@ class Stream:
         self._fill()
         times = [packet.pts for packet in self.queue if packet.size and not packet.is_discard]
         self.timed = bool(times) and None not in times
-        rate = self.video.guessed_rate or self.video.average_rate or Fraction(25)
-        self.tick = self.video.time_base if self.timed else 1 / rate
+        rate = float(self.video.guessed_rate or self.video.average_rate or 25)
+        self.tick = float(self.video.time_base if self.timed else 1 / rate)
         self.first = min(times) if self.timed else 0
-        last = self._last_packets() if self.timed else None
-        end = max(last or self._all_packets(), default=None)
+        end = self._end_by_seeking() if self.timed else None
         if end is None:
-            raise EOFError("it holds no frames")
-        tick, length = end
-        self.duration = float((tick + (length or 1 / rate / self.tick) - self.first) * self.tick)
-        self._open()
+            end = self._end_by_reading()
+        self.duration = (end[0] - self.first + (end[1] or 1 / rate / self.tick)) * self.tick
 
     @property
     def size(self) -> tuple[int, int]:
@@ -132,7 +144,7 @@ class Stream:
         self.watched.seek(0)
         limit = {"max_pixels": str(self.max_pixels)}
         # An open file has no name to find others by, and what is in it may not open any.
-        self.container = av.open(self.watched, timeout=self.watched.time_limit, io_open=refuse, options=limit)
+        self.container = av.open(self.watched, timeout=self.watched.wall_limit, io_open=refuse, options=limit)
         attached = av.stream.Disposition.attached_pic  # the cover of a song
         videos = [video for video in self.container.streams.video if not video.disposition & attached]
         if not videos:
@@ -143,10 +155,15 @@ class Stream:
         self.codec.options = limit
         self._begin()
 
+    def _reopen(self) -> None:
+        self.container.close()
+        self._open()
+
     def _begin(self) -> None:
         """Reads on from where the container stands."""
         self.packets = self.container.demux(self.video)
-        self.queue: deque[Any] = deque()
+        self.queue: deque[Any] = deque()  # packets that are not decoded yet, of `held` bytes
+        self.held = 0
         self.frames: deque[Seen] = deque()  # decoded, and later than the one shown
         self.fed: int | None = None  # the latest tick of a packet decoded
         self.number = 0
@@ -161,35 +178,45 @@ class Stream:
             return None
 
     def _fill(self) -> None:
-        held = sum(packet.size for packet in self.queue)
-        while len(self.queue) < LOOKAHEAD and held < LOOKAHEAD_BYTES and (packet := self._read()) is not None:
-            held += packet.size
+        while len(self.queue) < LOOKAHEAD and self.held < LOOKAHEAD_BYTES and (packet := self._read()) is not None:
+            self.held += packet.size
             self.queue.append(packet)
 
-    def _last_packets(self) -> list[tuple[int, int]]:
-        """(tick, duration in ticks) of those behind the last key frame that the file knows of."""
+    def _end_by_seeking(self) -> tuple[int, int] | None:
+        """(tick, duration in ticks) of the last packet; None where the file's own idea of its end leads nowhere."""
         claimed = self.video.duration or (self.container.duration or 0) / av.time_base / self.tick
         try:
-            self.container.seek(self.first + int(claimed), stream=self.video)
+            # A second earlier, because packets are not quite in the order of their times.
+            self.container.seek(max(self.first + int(claimed - 1 / self.tick), self.first), stream=self.video)
         except av.FFmpegError:
-            return []
+            return None
         self._begin()
-        return self._spans()
+        end = self._latest()
+        self._begin()
+        return end
 
-    def _all_packets(self) -> list[tuple[int, int]]:
-        """(tick, duration in ticks) of the last of all packets, each of which is read."""
-        self._open()
-        return self._spans()
+    def _end_by_reading(self) -> tuple[int, int]:
+        """The same, once every packet has been read. Raises EOFError where there is none."""
+        self._reopen()
+        end = self._latest()
+        if end is None:
+            raise EOFError("it holds no frames")
+        self._reopen()
+        return end
 
-    def _spans(self) -> list[tuple[int, int]]:
-        latest, number = None, 0
+    def _latest(self) -> tuple[int, int] | None:
+        """(tick, duration in ticks) of the latest packet from here on."""
+        latest: tuple[int, int] | None = None
         while (packet := self._read()) is not None:
-            if packet.size:
-                at = packet.pts if self.timed else number
-                number += 1
-                if at is not None and (latest is None or at > latest[0]):
-                    latest = (at, packet.duration or 0 if self.timed else 1)
-        return [latest] if latest and latest[0] >= self.first else []
+            if not packet.size:
+                continue
+            length = (packet.duration or 0) if self.timed else 1
+            at = packet.pts if self.timed else None
+            if at is None:  # the last of a transport stream do not tell
+                at = sum(latest) if latest else self.first
+            if latest is None or at > latest[0]:
+                latest = (at, length)
+        return latest if latest and latest[0] >= self.first else None
 
     def _decode(self, tick: int) -> bool:
         """Decodes one more packet, if it is needed for what shows at `tick`. False at the end."""
@@ -197,6 +224,7 @@ class Stream:
         if not self.queue:
             return False
         packet = self.queue.popleft()
+        self.held -= packet.size
         if self.timed and self.codec.name in SKIPPABLE:
             self.codec.skip_frame = "NONREF" if self._outshone(packet, tick) else "DEFAULT"
         try:
@@ -210,7 +238,7 @@ class Stream:
             at = frame.pts if self.timed else self.number
             self.number += 1
             if at is not None:
-                self.frames.append(Seen(at, float((at - self.first) * self.tick), frame))
+                self.frames.append(Seen(at, (at - self.first) * self.tick, frame))
         return True
 
     def _outshone(self, packet: Any, tick: int) -> bool:
@@ -222,7 +250,7 @@ class Stream:
     def _worth_a_jump(self, tick: int) -> bool:
         """Whether a key frame lies between what was decoded and `tick`; where the file does not tell, by distance."""
         if self.fed is None:
-            return tick > self.first
+            return True
         if tick <= self.fed:
             return False
         index = self.video.index_entries
@@ -231,7 +259,7 @@ class Stream:
             return True
         if len(index) and index[len(index) - 1].timestamp >= tick:
             return False
-        return float((tick - self.fed) * self.tick) > self.gap
+        return (tick - self.fed) * self.tick > self.gap
 
     def _jump(self, tick: int) -> None:
         """Goes on from the last key frame by `tick`."""
@@ -241,7 +269,7 @@ class Stream:
             try:
                 self.container.seek(start, stream=self.video)
                 self._begin()
-            except av.FFmpegError:
+            except av.FFmpegError:  # a file without an index, say
                 break
             while not self.frames and self._decode(tick):
                 pass
@@ -251,5 +279,4 @@ class Stream:
                 return
             if start <= self.first:
                 break
-        self.container.close()
-        self._open()
+        self._reopen()
