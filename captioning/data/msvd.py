@@ -40,6 +40,7 @@ class MSVD(Clips):
         root: folder of these files. The clips, under either name, are in clips/, YouTubeClips/, videos/ or directly
             in it.
         captions: one of the files (for the first layout any of its three), where several are there.
+        ids: "name", or "number": vid1 to vid1970, as the files of features are often called.
         on_missing: "error", "skip" or "ignore", see `captioning.data.photos.Photos`.
     """
 
@@ -52,10 +53,13 @@ class MSVD(Clips):
         root: str | os.PathLike[str] = "data/msvd",
         *,
         captions: str | None = None,
+        ids: str = "name",
         on_missing: str = "error",
     ) -> None:
         super().__init__(root, on_missing=on_missing)
-        self.given = captions
+        if ids not in ("name", "number"):
+            raise UserError(f"data.ids: {ids!r} is neither name nor number.")
+        self.given, self.by_number = captions, ids == "number"
 
     def annotations(self, split: str) -> Path:
         return self.file.with_name(SENTENCES.format(split=split)) if self.file.suffix == ".txt" else self.file
@@ -64,8 +68,9 @@ class MSVD(Clips):
         return f"Unpack YouTubeClips.tar into {self.root}"
 
     def file_names(self, clip_id: str) -> tuple[str, ...]:
-        number = self._numbers.get(clip_id)
-        return (clip_id,) if number is None else (clip_id, f"vid{number}")
+        name = self._names.get(_number(clip_id) or 0, clip_id) if self.by_number else clip_id
+        number = self._numbers.get(name)
+        return (name,) if number is None else (name, f"vid{number}")
 
     @cached_property
     def file(self) -> Path:
@@ -80,12 +85,15 @@ class MSVD(Clips):
 
     def captions(self, split: str) -> Captions:
         if self.file.suffix == ".txt":
-            return self._sentences(self.annotations(split))
-        return self._by_split[split]
+            captions = self._sentences(self.annotations(split))
+        else:
+            captions = self._by_split[split]
+        if not self.by_number:
+            return captions
+        return {f"vid{self._numbers[name]}" if name in self._numbers else name: said for name, said in captions.items()}
 
     def _sentences(self, path: Path) -> Captions:
         """Lines of `vid1`, a tab and a caption."""
-        names = {number: name for name, number in self._numbers.items()}
         captions: Captions = {}
         for line_number, line in read_lines(path, "Put it beside the others, or choose another split."):
             key, tab, caption = line.partition("\t")
@@ -95,7 +103,7 @@ class MSVD(Clips):
                     f"{path}, line {line_number}: expected 'vid1', a tab and a caption, found {line[:60]!r}. "
                     "Mend the line, or take the official file."
                 )
-            captions.setdefault(names.get(number, key.strip()), []).append(caption.strip())
+            captions.setdefault(self._names.get(number, key.strip()), []).append(caption.strip())
         return captions
 
     @cached_property
@@ -134,6 +142,10 @@ class MSVD(Clips):
         for clip, said in captions.items():
             splits[_split(self._numbers[clip])][clip] = said
         return splits
+
+    @cached_property
+    def _names(self) -> dict[int, str]:
+        return {number: name for name, number in self._numbers.items()}
 
     @cached_property
     def _numbers(self) -> dict[str, int]:

@@ -171,6 +171,17 @@ def test_without_a_mapping_the_numbers_of_msvd_are_its_ids(tmp_path):
     refusal(lambda: layout.source().examples("val"), "has no splits", "youtube_mapping.txt")
 
 
+@pytest.mark.parametrize("layout", [one for one in CLIP_LAYOUTS if one.__name__.startswith("MSVD")], indirect=True)
+def test_numbers_may_be_the_ids_of_msvd(layout):
+    layout.write()
+    if layout.file == "dataset_msvd.json":
+        layout.write_mapping()
+    named, numbered = layout.source().examples("train"), layout.source(ids="number").examples("train")
+    assert [example.id for example in numbered] == ["vid1", "vid2", "vid3"]
+    assert [replace(example, id=other.id) for example, other in zip(numbered, named, strict=True)] == named
+    refusal(lambda: layout.source(ids="letter"), "data.ids")
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe\x00", b"nonsense\n", b'{"videos": [3]}', b"\x1f\x8b",
                                      b'{"videos": [], "sentences": {}}', b"VideoID,Start\n\"", b"\0\0"])  # fmt: skip
 def test_a_malformed_file_is_named(layout, content):
