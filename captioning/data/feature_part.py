@@ -104,7 +104,7 @@ class PartWriter:
     def __init__(self, store: Path, width: int, columns: Sequence[str]):
         """Raises UserError where it cannot be written."""
         self.width = width
-        self.folder = store / f"part-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+        self.folder = store / f"part-{time.time_ns()}-{secrets.token_hex(4)}"  # which sort by age
         self.rows, self.pictures, self.name = 0, 0, 0
         try:
             self.folder.mkdir(parents=True)
