@@ -30,6 +30,7 @@ def run(*, model: str | None, host: str = "127.0.0.1", port: int | None = None, 
 def require_gradio() -> None:
     """Imports Gradio with everything off that would call home. Raises UserError where it is not installed."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # which also checks for newer versions
+    os.environ["GRADIO_RUN_HISTORY"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = os.environ["HF_HUB_OFFLINE"] = "1"
     try:
         import gradio  # noqa: F401

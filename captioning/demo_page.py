@@ -37,7 +37,7 @@ def serve(captioner: Captioner, folder: Path, *, host: str, port: int | None) ->
     page = build(captioner, samples)
     system = ["system-ui", "sans-serif"]
     look = {"theme": gradio.themes.Default(font=system, font_mono=["monospace"]), "css": STYLE}
-    quiet = {"quiet": True, "footer_links": [], "run_history": False, "enable_monitoring": False}
+    quiet = {"quiet": True, "footer_links": [], "enable_monitoring": False}
     own = {"share": False, "ssr_mode": False, "pwa": False, "mcp_server": False, "inbrowser": False}
     page.queue(max_size=WAITING, default_concurrency_limit=AT_ONCE)
     try:
