@@ -21,7 +21,7 @@ test: $(VENV)/installed
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/installed
-	@for name in $(or $(ONLY),metrics generation); do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
+	@for name in $(or $(ONLY),metrics generation training); do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
 
 fuzz: $(VENV)/installed
 	$(BIN)/python tests/metrics/fuzz_tokenizer.py $(or $(N),20000)

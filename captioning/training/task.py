@@ -107,7 +107,8 @@ class CaptioningTask(pl.LightningModule):
         if self.encoder.finetune:
             groups += parameter_groups(self.encoder, lr=self.encoder_lr)
         optimizer, trainer = self.optimizer(groups), self.trainer
-        total = trainer.estimated_stepping_batches  # knows the batches of an epoch only after it was asked
+        trainer.fit_loop.setup_data()  # before which nobody knows the batches of an epoch
+        total = trainer.estimated_stepping_batches
         per_epoch = max(1, math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches))
         scheduler = self.schedule(optimizer, total, per_epoch)
         interval = {"interval": "step"}
