@@ -2,7 +2,8 @@
 
 Cross-entropy and self-critical steps of Show, Attend and Tell and of a Transformer, through Lightning with its loggers
 and from a feature store, as `captioning train` takes them: time in the model (both passes and the optimiser) over the
-whole time from step to step, and the processor time of the reward over that of the step. Peak memory is that of the process.
+whole time from step to step, and the processor time of the reward over that of the step. Peak
+memory is that of the process.
 `--compile` measures the step with and without torch.compile instead.
 """
 
