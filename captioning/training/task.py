@@ -63,6 +63,9 @@ class CaptioningTask(pl.LightningModule):
         """What the decoder needs of a batch."""
         return self.decoder.prepare(self.see(batch.seen))
 
+    def on_train_start(self) -> None:
+        self.on_train_epoch_start()  # which Lightning leaves out where a run goes on in the middle of an epoch
+
     def on_train_epoch_start(self) -> None:
         self.objective.set_epoch(self.current_epoch)
         learns = self.current_epoch >= self.finetune_from_epoch
