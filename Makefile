@@ -21,7 +21,7 @@ test: $(VENV)/installed
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/installed
-	@for name in $(or $(ONLY),metrics generation features serving); do \
+	@for name in $(or $(ONLY),metrics generation features training video serving world); do \
 		$(BIN)/python tests/benchmarks/$$name.py $(ARGS) || exit 1; done
 
 fuzz: $(VENV)/installed

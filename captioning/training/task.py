@@ -65,6 +65,9 @@ class CaptioningTask(pl.LightningModule):
         """What the decoder needs of a batch."""
         return self.decoder.prepare(self.see(batch.seen))
 
+    def on_train_start(self) -> None:
+        self.on_train_epoch_start()  # which Lightning leaves out where a run goes on in the middle of an epoch
+
     def on_train_epoch_start(self) -> None:
         self.objective.set_epoch(self.current_epoch)
         learns = self.current_epoch >= self.finetune_from_epoch
@@ -112,7 +115,8 @@ class CaptioningTask(pl.LightningModule):
         if self.encoder.finetune:
             groups += parameter_groups(self.encoder, lr=self.encoder_lr)
         optimizer, trainer = self.optimizer(groups), self.trainer
-        total = trainer.estimated_stepping_batches  # knows the batches of an epoch only after it was asked
+        trainer.fit_loop.setup_data()  # before which nobody knows the batches of an epoch
+        total = trainer.estimated_stepping_batches
         per_epoch = max(1, math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches))
         scheduler = self.schedule(optimizer, total, per_epoch)
         interval = {"interval": "step"}

@@ -6,6 +6,7 @@ from test_train import DECODERS, configuration, stop_at, weights
 
 from captioning.errors import UserError
 from captioning.training.callbacks import read_curves
+from captioning.training.self_critical import SelfCritical
 from captioning.training.train import train
 from captioning.vocabulary import Vocabulary
 
@@ -39,6 +40,35 @@ def test_a_resumed_self_critical_run_ends_where_one_never_interrupted_does(first
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     curves = read_curves(tmp_path / "whole")
     assert {"train/reward", "train/baseline", "train/words", "train/unfinished", "val/loss"} <= curves.keys()
+
+
+def test_a_run_that_goes_on_within_an_epoch_knows_its_epoch(first, tmp_path):
+    import pytorch_lightning as pl
+
+    class SaveThenStop(pl.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.global_step == 4:  # the first of three steps of the second epoch
+                trainer.save_checkpoint(tmp_path / "checkpoints/last.ckpt")
+                raise KeyboardInterrupt
+
+    class Look(pl.Callback):
+        def on_train_batch_end(self, trainer, task, *_):
+            seen.append((task.decoder.training, task.objective.epoch))
+
+    options = [*DECODERS["show_attend_tell"], *SELF_CRITICAL, f"start={first / 'model'}", "trainer.max_epochs=2"]
+    options += ["objective._target_=test_start.Remembering"]
+    seen = []
+    with pytest.raises(KeyboardInterrupt):
+        train(configuration(*options), tmp_path, callbacks=[SaveThenStop()])
+    train(configuration(*options, "resume=auto"), tmp_path, callbacks=[Look()])
+    assert seen and set(seen) == {(False, 1)}
+
+
+class Remembering(SelfCritical):
+    """Keeps what it was told."""
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
 
 
 def test_a_start_of_another_shape_is_refused_by_name(first, tmp_path):
