@@ -25,6 +25,7 @@ bench: $(VENV)/installed
 
 fuzz: $(VENV)/installed
 	$(BIN)/python tests/metrics/fuzz_tokenizer.py $(or $(N),20000)
+	$(BIN)/python tests/training/fuzz_kills.py $(or $(KILLS),50)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check captioning tests

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from captioning.decoders.base import Context, Decoder
+from captioning.training.processes import mean_over_processes
 from captioning.vocabulary import PAD, UNK
 
 
@@ -27,11 +28,12 @@ class CrossEntropy:
         features, attention = decoder.teach(context, inputs)
         real = targets != PAD  # (B, R, T)
         logits = decoder.say(features[real]).float()  # (words, V)
-        loss = F.cross_entropy(logits, targets[real], label_smoothing=self.label_smoothing)
+        surprise = F.cross_entropy(logits, targets[real], label_smoothing=self.label_smoothing, reduction="none")
+        loss = mean_over_processes(surprise)
         parts = {"loss": loss}
         if self.attention_penalty and attention is not None:
             spent = (attention * real[..., None]).sum(2)[real.any(2)]  # (captions, N)
-            penalty = ((1 - spent) ** 2).mean()
+            penalty = mean_over_processes((1 - spent) ** 2)
             parts["attention_penalty"] = penalty
             loss = loss + self.attention_penalty * penalty
         return loss, parts

@@ -16,7 +16,7 @@ from captioning.generation.word_options import with_vocabulary
 from captioning.memory import VisualMemory
 from captioning.metrics.predictions import merge_predictions
 from captioning.metrics.report import evaluate
-from captioning.vocabulary import Vocabulary, sentence
+from captioning.vocabulary import PAD, UNK, Vocabulary, sentence
 
 
 class CaptioningTask(pl.LightningModule):
@@ -59,7 +59,10 @@ class CaptioningTask(pl.LightningModule):
         loss, parts = self.objective(self.decoder, self.prepare(batch), batch.words)
         size = len(batch.ids)
         self.log_dict(
-            {f"train/{name}": value.detach() for name, value in parts.items()}, batch_size=size, prog_bar=True
+            {f"train/{name}": value.detach() for name, value in parts.items()},
+            batch_size=size,
+            prog_bar=True,
+            sync_dist=True,
         )
         self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=size)
         return loss
@@ -68,7 +71,9 @@ class CaptioningTask(pl.LightningModule):
         context = self.prepare(batch)
         if batch.words is not None:
             _, parts = self.objective(self.decoder, context, batch.words)
-            self.log("val/loss", parts["loss"], batch_size=len(batch.ids), sync_dist=True, prog_bar=True)
+            targets = batch.words[:, :, 1:]
+            words = int(((targets != PAD) & (targets != UNK)).sum())  # a mean over words, whatever the batches
+            self.log("val/loss", parts["loss"], batch_size=words, sync_dist=True, prog_bar=True)
         generated = self.generation(self.decoder, context, max_words=self.vocabulary.max_words)
         for key, ids in zip(batch.ids, generated.words[:, 0].tolist(), strict=True):
             self.hypotheses[key] = sentence(self.vocabulary.decode(ids))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import json
 import logging
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,8 +20,11 @@ from captioning.data.extract import stored
 from captioning.data.module import CaptionData, Examples
 from captioning.data.source import Example
 from captioning.errors import UserError
-from captioning.files import write_whole
 from captioning.training.callbacks import AtomicCheckpointIO, Curves, Progress, SeedEveryStep
+from captioning.training.interruption import Preempted, SaveOnSigterm, StopAtNaN
+from captioning.training.processes import first_process_first, is_first, one_log
+from captioning.training.space import require_room_for_run
+from captioning.training.summary import write_summary
 from captioning.training.task import CaptioningTask
 from captioning.vocabulary import Vocabulary
 
@@ -36,6 +39,7 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
     for name in ("batch_size", "captions_per_image"):
         if config[name] < 1:
             raise UserError(f"{name}={config[name]}: it is 1 or more")
+    one_log()
     checkpoint = _checkpoint(folder, config.resume)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     source = instantiate(config.data)
@@ -43,7 +47,8 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
     vocabulary = Vocabulary.build((c for e in train_examples for c in e.captions), **config.vocabulary)
     encoder = instantiate(config.encoder)
     plain = OmegaConf.to_container(config.encoder, resolve=True)
-    store, readable = stored(config.store, source, encoder, plain, [*train_examples, *val_examples])
+    with first_process_first():
+        store, readable = stored(config.store, source, encoder, plain, [*train_examples, *val_examples])
     train_examples, val_examples = ([e for e in part if e.id in readable] for part in (train_examples, val_examples))
     decoder = instantiate(config.decoder, visual_width=encoder.width, vocabulary_size=len(vocabulary))
     task = CaptioningTask(
@@ -66,7 +71,10 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
         num_workers=config.num_workers,
         seed=config.seed,
     )
+    require_room_for_run(folder, encoder, decoder, averaged=bool(config.get("ema")))
     trainer = make_trainer(config, folder, callbacks)
+    if len(val_examples) < trainer.world_size:
+        raise UserError(f"{len(val_examples)} validation pictures for {trainer.world_size} processes: use fewer")
     log.info(_summary(train_examples, val_examples, vocabulary, encoder, decoder, folder))
     try:
         trainer.fit(task, data, ckpt_path=checkpoint, weights_only=True)
@@ -77,7 +85,7 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
 
 def make_trainer(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = ()) -> pl.Trainer:
     """Lightning's trainer with the callbacks and loggers that every run has."""
-    from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+    from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
     from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
     saving = {"dirpath": folder / "checkpoints", "enable_version_counter": False, "save_on_train_epoch_end": True}
@@ -90,6 +98,7 @@ def make_trainer(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callba
         )
     if config.progress:
         callbacks.append(Progress(leave=True))
+    callbacks += [Timer(), StopAtNaN(), SaveOnSigterm(folder / "checkpoints" / "last.ckpt")]
     return instantiate(
         config.trainer,
         callbacks=callbacks,
@@ -104,18 +113,19 @@ def make_trainer(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callba
 
 
 def finish(config: DictConfig, folder: Path, task: CaptioningTask, trainer: pl.Trainer) -> Path:
-    """The best epoch as a bundle."""
+    """The best epoch as a bundle, written by the first process."""
     import torch
 
+    if not is_first():
+        return folder / "model"
     best = trainer.checkpoint_callback  # the first of the two
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
     task.load_state_dict(state)
     parts = {key: OmegaConf.to_container(config[key], resolve=True) for key in ("encoder", "decoder", "generation")}
     bundle = Bundle(task.encoder, task.decoder, task.vocabulary, task.generation, parts)
     score = float(best.best_model_score)
-    if trainer.is_global_zero:
-        save_bundle(folder / "model", bundle, card=card(config, score, len(task.references)))
-        write_whole(folder / "finished.json", json.dumps({"val/CIDEr": score}) + "\n")
+    save_bundle(folder / "model", bundle, card=card(config, score, len(task.references)))
+    write_summary(folder, score, trainer)
     return folder / "model"
 
 
@@ -167,6 +177,10 @@ def run(config: DictConfig, folder: Path) -> int:
     """`captioning train`. -> exit status."""
     keep_freed_memory()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # what a run has to say is said below
-    model = train(config, folder)
+    try:
+        model = train(config, folder)
+    except Preempted as stop:
+        log.warning(str(stop))
+        return 128 + signal.SIGTERM
     log.info(f"done: {model}. Try `captioning caption PHOTO --model {model}`")
     return 0
