@@ -28,6 +28,7 @@ fuzz: $(VENV)/installed
 	$(BIN)/python tests/metrics/fuzz_tokenizer.py $(or $(N),20000)
 	$(BIN)/python tests/data/fuzz_features.py $(or $(N),10000)
 	$(BIN)/python tests/fuzz_uploads.py $(or $(UPLOADS),2000)
+	$(BIN)/python tests/training/fuzz_kills.py $(or $(KILLS),50)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check captioning tests

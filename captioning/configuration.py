@@ -38,12 +38,19 @@ def run(verb: str, overrides: list[str]) -> int:
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException, InstantiationException
+    from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
     statuses: list[int] = []
+    sweep: list[Path] = []
+    program = sys.argv[0]
 
     def job(config: DictConfig) -> None:
         statuses.append(1)
+        # what Lightning starts again for each further device
+        sys.argv = [program, verb, *HydraConfig.get().overrides.task]
+        if HydraConfig.get().mode is RunMode.MULTIRUN:
+            sweep.append(Path(HydraConfig.get().runtime.output_dir))
         try:
             check_types(verb, config)
             statuses[-1] = import_module(VERBS[verb]).run(config, Path(HydraConfig.get().runtime.output_dir))
@@ -60,6 +67,8 @@ def run(verb: str, overrides: list[str]) -> int:
             return max(statuses, default=2)
     except (HydraException, OmegaConfBaseException) as error:
         return failed(error)
+    if verb == "train" and sweep:
+        import_module("captioning.training.summary").finish_sweep(sweep)
     return max(statuses, default=0)
 
 

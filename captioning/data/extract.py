@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from captioning.data.checks import Checks
 from captioning.data.feature_part import COLUMNS
 from captioning.data.features import FeatureStore
 from captioning.data.source import Example, Source, read_example
+from captioning.disk import require_room
 from captioning.encoders.base import Encoder
 from captioning.encoders.imported import Imported
 from captioning.errors import UserError
@@ -161,6 +163,7 @@ def stored(
     if where is None or encoder.finetune:
         return None, {example.id for example in source.readable(examples)}
     folder = default_folder(source.name, config, encoder.digest(config)) if where == "auto" else Path(where)
+    require_room_for_store(folder, encoder, source, examples)
     with progress_bar(f"{source.name} through {type(encoder).__name__}") as report:
         store, unreadable = fill(folder, encoder, config, source, examples, progress=report, **options)
     checks = getattr(source, "checks", Checks())
@@ -168,6 +171,25 @@ def stored(
     checks.report(source.name, reasons, len(examples), "pictures", "unreadable", "Replace or remove them")
     gone = {example.id for example in unreadable}
     return store, {example.id for example in examples} - gone
+
+
+def require_room_for_store(folder: Path, encoder: Encoder, source: Source, examples: Sequence[Example]) -> None:
+    """Raises UserError unless the features of those `examples` that are not stored yet will find room.
+
+    Every picture is taken to need as much as the first that can be read.
+    """
+    known = FeatureStore(folder) if (folder / "store.json").exists() else ()
+    todo = [example for example in examples if example.id not in known]
+    pictures = (picture for _, picture in Pictures(source, todo[:8], encoder) if not isinstance(picture, UserError))
+    if (picture := next(pictures, None)) is None:
+        return
+    with torch.inference_mode():
+        device = next(chain(encoder.parameters(), encoder.buffers())).device
+        memory = encoder.eval()(encoder.collate([picture]).to(device))
+    values = {name: getattr(memory, name) for name in COLUMNS if getattr(memory, name) is not None}
+    each = sum(value.numel() * np.dtype(COLUMNS[name]).itemsize for name, value in values.items())
+    remedy = "Make room, choose another folder with store=DIR, or set encoder.grid to fewer cells."
+    require_room(folder, each * len(todo), f"the features of {len(todo):,} pictures", remedy)
 
 
 def run(config: DictConfig, folder: Path) -> int:

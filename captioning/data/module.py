@@ -42,6 +42,7 @@ class EpochSampler(Sampler):
     def __init__(self, length: int, *, shuffle: bool, seed: int = 0, rank: int = 0, processes: int = 1):
         self.length, self.shuffle, self.seed = length, shuffle, seed
         self.rank, self.processes, self.epoch = rank, processes, 0
+        self.done = (0, 0)  # an epoch, and how many of its pictures are left out: it was interrupted behind them
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -55,7 +56,8 @@ class EpochSampler(Sampler):
         if self.shuffle:
             random.Random(f"{self.seed} {self.epoch}").shuffle(order)
             order = (order * self.processes)[: len(self) * self.processes]  # begins again where it is too short
-        return iter([(self.epoch, i) for i in order[self.rank :: self.processes]])
+        first = self.done[1] if self.done[0] == self.epoch else 0
+        return iter([(self.epoch, i) for i in order[self.rank :: self.processes][first:]])
 
 
 class Examples(torch.utils.data.Dataset):
@@ -160,8 +162,15 @@ class CaptionData(pl.LightningDataModule):
         return loader(examples, sampler, self.batch_size, self.num_workers)
 
 
+class LateLoader(DataLoader):
+    """Asks the sampler for its order when the first batch is wanted, for a resumed run learns its epoch no earlier."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        yield from super().__iter__()
+
+
 def loader(examples: Examples, sampler: EpochSampler, batch_size: int, num_workers: int) -> DataLoader:
     """Batches of `examples` in the sampler's order."""
-    return DataLoader(
+    return LateLoader(
         examples, batch_size=batch_size, sampler=sampler, num_workers=num_workers, collate_fn=examples.collate
     )

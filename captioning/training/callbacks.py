@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from captioning.errors import UserError
 from captioning.files import write_whole
 
 
@@ -43,8 +45,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         temporary = f"{path}.part"
-        super().save_checkpoint(checkpoint, temporary, storage_options)
-        os.replace(temporary, path)
+        try:
+            super().save_checkpoint(checkpoint, temporary, storage_options)
+            os.replace(temporary, path)
+        except (OSError, RuntimeError) as error:  # torch says a full disk in either way
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise UserError(f"{path} cannot be written ({error}). Make room, and go on with resume=auto") from error
 
 
 class Curves(pl.Callback):

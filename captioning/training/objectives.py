@@ -13,6 +13,7 @@ from captioning.errors import UserError
 from captioning.generation.constraints import Limits
 from captioning.generation.rollout import rollout
 from captioning.generation.sampling import pick
+from captioning.training.processes import mean_over_processes
 from captioning.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
 
 Parts = dict[str, Tensor]
@@ -113,13 +114,14 @@ def cross_entropy(
     features, attention = decoder.teach(context, inputs)
     real = asked_for(targets)
     logits = decoder.say(features[real]).float()  # (words, V)
-    return F.cross_entropy(logits, targets[real], label_smoothing=label_smoothing), attention
+    surprise = F.cross_entropy(logits, targets[real], label_smoothing=label_smoothing, reduction="none")
+    return mean_over_processes(surprise), attention
 
 
 def doubly_stochastic(attention: Tensor, real: Tensor) -> Tensor:
     """attention (B, R, T, N), real (B, R, T) -> the mean squared distance from one of what a caption pays to a cell."""
     spent = (attention * real[..., None]).sum(2)[real.any(2)]  # (captions, N)
-    return ((1 - spent) ** 2).mean()
+    return mean_over_processes((1 - spent) ** 2)
 
 
 def with_own_words(decoder: Decoder, context: Context, words: Tensor, probability: float) -> Tensor:

@@ -23,6 +23,7 @@ from captioning.metrics.reward import BleuReward, CiderReward, Reward, RougeRewa
 from captioning.metrics.tokenizer import tokenize
 from captioning.training.collapse import CollapseWatch, share_that_breaks_off
 from captioning.training.objectives import Objective, Parts, doubly_stochastic
+from captioning.training.processes import mean_over_processes
 from captioning.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
 
 log = logging.getLogger("captioning")
@@ -89,7 +90,7 @@ class SelfCritical(Objective):
             rewards = pending.result()
         rewards, baseline = self.compared(rewards)  # (B, R) each
         advantage = torch.from_numpy(rewards - baseline).to(surprise)  # (B, R)
-        loss = (advantage[..., None].expand_as(real)[real] * surprise).mean()
+        loss = mean_over_processes(advantage[..., None].expand_as(real)[real] * surprise)
         parts = {"loss": loss, **self.figures(drawn[:, -self.num_samples :], rewards, baseline)}
         if self.attention_penalty and attention is not None:
             parts["attention_penalty"] = penalty = doubly_stochastic(attention, real)

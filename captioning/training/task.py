@@ -19,7 +19,7 @@ from captioning.memory import VisualMemory
 from captioning.metrics.predictions import merge_predictions
 from captioning.metrics.report import evaluate
 from captioning.training.augmentation import Augmentation
-from captioning.training.objectives import Objective
+from captioning.training.objectives import Objective, asked_for
 from captioning.training.parameters import parameter_groups
 from captioning.vocabulary import SPECIALS, Vocabulary, sentence
 
@@ -84,9 +84,10 @@ class CaptioningTask(pl.LightningModule):
             memory, words = self.augmentation(memory, words)
         loss, parts = self.objective(self.decoder, self.decoder.prepare(memory), words, batch.ids)
         size = len(batch.ids)
-        self.log("train/loss", parts.pop("loss").detach(), batch_size=size, prog_bar=True)
+        shared = {"batch_size": size, "sync_dist": True}
+        self.log("train/loss", parts.pop("loss").detach(), prog_bar=True, **shared)
         rest = {f"train/{name}": value.detach() for name, value in parts.items()}
-        self.log_dict(rest | {"train/lr": self.trainer.optimizers[0].param_groups[0]["lr"]}, batch_size=size)
+        self.log_dict(rest | {"train/lr": self.trainer.optimizers[0].param_groups[0]["lr"]}, **shared)
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
@@ -94,7 +95,8 @@ class CaptioningTask(pl.LightningModule):
             context = self.prepare(batch)
             if batch.words is not None:
                 loss = self.objective.validate(self.decoder, context, batch.words)
-                self.log("val/loss", loss, batch_size=len(batch.ids), sync_dist=True, prog_bar=True)
+                words = int(asked_for(batch.words[:, :, 1:]).sum())  # a mean over words, whatever the batches
+                self.log("val/loss", loss, batch_size=words, sync_dist=True, prog_bar=True)
             generated = self.generation(self.decoder, context, max_words=self.vocabulary.max_words)
         for key, ids in zip(batch.ids, generated.words[:, 0].tolist(), strict=True):
             self.hypotheses[key] = sentence(self.vocabulary.decode(ids))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import datetime
-import json
 import logging
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,10 +22,13 @@ from captioning.data.importing import described
 from captioning.data.module import CaptionData, Examples
 from captioning.data.source import Example
 from captioning.errors import UserError
-from captioning.files import write_whole
 from captioning.training.callbacks import AtomicCheckpointIO, Curves, Progress, SeedEveryStep
+from captioning.training.interruption import Preempted, SaveOnSigterm, StopAtNaN
 from captioning.training.parameters import compile_teaching
+from captioning.training.processes import first_process_first, is_first, one_log
+from captioning.training.space import require_room_for_run
 from captioning.training.start import read_start
+from captioning.training.summary import write_summary
 from captioning.training.task import CaptioningTask
 from captioning.vocabulary import Vocabulary
 
@@ -42,6 +45,7 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
             raise UserError(f"{name}={config[name]}: it is 1 or more")
     if config.ema is not None and not 0 < config.ema < 1:
         raise UserError(f"ema={config.ema}: it is a decay between 0 and 1, such as 0.999, or null")
+    one_log()
     checkpoint = _checkpoint(folder, config.resume)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     source = instantiate(config.data)
@@ -56,7 +60,8 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
     if start:
         start.fill("encoder", encoder)
     plain = OmegaConf.to_container(config.encoder, resolve=True)
-    store, readable = stored(config.store, source, encoder, plain, [*train_examples, *val_examples])
+    with first_process_first():
+        store, readable = stored(config.store, source, encoder, plain, [*train_examples, *val_examples])
     train_examples, val_examples = ([e for e in part if e.id in readable] for part in (train_examples, val_examples))
     decoder = instantiate(config.decoder, visual_width=encoder.width, vocabulary_size=len(vocabulary))
     if start:
@@ -87,7 +92,10 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
         num_workers=config.num_workers,
         seed=config.seed,
     )
+    require_room_for_run(folder, encoder, decoder, averaged=bool(config.get("ema")))
     trainer = make_trainer(config, folder, callbacks)
+    if len(val_examples) < trainer.world_size:
+        raise UserError(f"{len(val_examples)} validation pictures for {trainer.world_size} processes: use fewer")
     log.info(_summary(train_examples, val_examples, vocabulary, encoder, decoder, folder))
     try:
         trainer.fit(task, data, ckpt_path=checkpoint, weights_only=True)
@@ -98,7 +106,7 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
 
 def make_trainer(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = ()) -> pl.Trainer:
     """Lightning's trainer with the callbacks and loggers that every run has."""
-    from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+    from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, Timer
     from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
     saving = {"dirpath": folder / "checkpoints", "enable_version_counter": False, "save_on_train_epoch_end": True}
@@ -113,6 +121,7 @@ def make_trainer(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callba
         )
     if config.progress:
         callbacks.append(Progress(leave=True))
+    callbacks += [Timer(), StopAtNaN(), SaveOnSigterm(folder / "checkpoints" / "last.ckpt")]
     return instantiate(
         config.trainer,
         callbacks=callbacks,
@@ -127,18 +136,19 @@ def make_trainer(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callba
 
 
 def finish(config: DictConfig, folder: Path, task: CaptioningTask, trainer: pl.Trainer) -> Path:
-    """The best epoch as a bundle."""
+    """The best epoch as a bundle, written by the first process."""
     import torch
 
+    if not is_first():
+        return folder / "model"
     best = trainer.checkpoint_callback  # the first of the two
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
     task.load_state_dict(state)
     parts = {key: OmegaConf.to_container(config[key], resolve=True) for key in ("encoder", "decoder", "generation")}
     bundle = Bundle(task.encoder, task.decoder, task.vocabulary, task.generation, parts)
     score = float(best.best_model_score)
-    if trainer.is_global_zero:
-        save_bundle(folder / "model", bundle, card=card(config, score, len(task.references)))
-        write_whole(folder / "finished.json", json.dumps({"val/CIDEr": score}) + "\n")
+    save_bundle(folder / "model", bundle, card=card(config, score, len(task.references)))
+    write_summary(folder, score, trainer)
     return folder / "model"
 
 
@@ -201,12 +211,16 @@ def run(config: DictConfig, folder: Path) -> int:
     """`captioning train`. -> exit status."""
     keep_freed_memory()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # what a run has to say is said below
-    if config.resume == "auto" and config.get("then") and (folder / "finished.json").exists():
-        model = folder / "model"
-    else:
-        model = train(config, folder)
-    if config.get("then"):
-        log.info(f"{model} is done; the second phase begins")
-        model = train(second_phase(config, model), folder / "then")
+    try:
+        if config.resume == "auto" and config.get("then") and (folder / "finished.json").exists():
+            model = folder / "model"
+        else:
+            model = train(config, folder)
+        if config.get("then"):
+            log.info(f"{model} is done; the second phase begins")
+            model = train(second_phase(config, model), folder / "then")
+    except Preempted as stop:
+        log.warning(str(stop))
+        return 128 + signal.SIGTERM
     log.info(f"done: {model}. Try `captioning caption PHOTO --model {model}`")
     return 0
