@@ -54,6 +54,8 @@ def run(verb: str, overrides: list[str]) -> int:
         try:
             check_types(verb, config)
             statuses[-1] = import_module(VERBS[verb]).run(config, Path(HydraConfig.get().runtime.output_dir))
+            if sweep and statuses[-1] > 128:  # told to end by a signal, and with it the sweep
+                raise SystemExit(statuses[-1])
         except UserError as error:
             statuses[-1] = failed(error)
         except (InstantiationException, OmegaConfBaseException) as error:

@@ -28,7 +28,9 @@ def require_room(folder: str | Path, needed: int, what: str, remedy: str) -> Non
             os.unlink(probe)
     free = shutil.disk_usage(above).free
     if free < needed:
-        raise UserError(f"{folder}: {what} takes {size_in_words(needed)}, and {size_in_words(free)} are free. {remedy}")
+        raise UserError(
+            f"{folder}: {size_in_words(needed)} are needed for {what}, and {size_in_words(free)} are free. {remedy}"
+        )
 
 
 def size_in_words(count: int) -> str:

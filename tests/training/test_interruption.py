@@ -80,9 +80,9 @@ def test_a_loss_that_is_no_number_stops_with_the_pictures_named(tmp_path):
 def test_a_full_disk_is_said_before_training(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10, 0, 10**4))
-    with pytest.raises(UserError, match="features of 32 pictures.* are free.*store=DIR"):
+    with pytest.raises(UserError, match="features of 32 pictures, and .* are free.*store=DIR"):
         train(configuration(), tmp_path / "run")
-    with pytest.raises(UserError, match="what this run keeps.* are free.*output=DIR"):
+    with pytest.raises(UserError, match="what this run keeps, and .* are free.*output=DIR"):
         train(configuration("store=null"), tmp_path / "run")
     assert not list((tmp_path / "run").rglob("*.ckpt"))
 
