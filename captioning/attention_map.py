@@ -15,9 +15,11 @@ from captioning.region_picture import corners, outline, tag
 RAMP_AT = (0.0, 0.4, 1.0)
 RAMP = np.array([(0.03, 0.05, 0.16, 0.66), (0.75, 0.16, 0.42, 0.50), (1.00, 0.80, 0.20, 0.42)])
 MARGIN = 8  # pixels round a panel
-# The frames of regions by weight, from what was hardly looked at to where most; below FAINT there is none.
-FRAMES = np.array([(120, 60, 150), (235, 80, 90), (255, 215, 60)])
-FAINT = 0.25
+# A region has edges, which the frame shows: what it holds is left nearly as it is.
+REGION_RAMP = np.array([(0.03, 0.05, 0.16, 0.74), (0.55, 0.14, 0.40, 0.52), (1.00, 0.80, 0.20, 0.06)])
+# The frames of the heaviest regions by weight, as a share of the greatest; below FAINT there is none.
+FRAMES = np.array([(150, 70, 170), (235, 80, 90), (255, 215, 60)])
+FAINT, FRAMED = 0.3, 3
 LABEL_SIZES = (20, 17, 14)  # pixels; a long word gets smaller letters, then an ellipsis
 
 
@@ -46,9 +48,9 @@ def heat_map(
     return np.asarray(cells.resize(size, Image.Resampling.BILINEAR)).clip(0, 1)
 
 
-def heat_layer(heat: np.ndarray) -> Image.Image:
+def heat_layer(heat: np.ndarray, ramp: np.ndarray = RAMP) -> Image.Image:
     """A see-through RGBA picture to lay over the photo. heat (H, W) in [0, 1]."""
-    channels = [np.interp(heat, RAMP_AT, RAMP[:, i]) for i in range(4)]
+    channels = [np.interp(heat, RAMP_AT, ramp[:, i]) for i in range(4)]
     return Image.fromarray((np.stack(channels, -1) * 255).round().astype(np.uint8))
 
 
@@ -87,7 +89,7 @@ def attention_strip(
     draw = ImageDraw.Draw(strip)
     for i, (word, weights) in enumerate(zip(words, attention, strict=True)):
         x, y = MARGIN + (i % columns) * step_x, MARGIN + (i // columns) * step_y
-        layer = heat_layer(heat_map(weights, size, grid=grid, boxes=boxes))
+        layer = heat_layer(heat_map(weights, size, grid=grid, boxes=boxes), RAMP if boxes is None else REGION_RAMP)
         seen = Image.alpha_composite(photo, layer).convert("RGB")
         if boxes is not None:
             frame(seen, weights, boxes, labels)
@@ -98,15 +100,15 @@ def attention_strip(
 
 
 def frame(panel: Image.Image, weights: np.ndarray, boxes: np.ndarray, labels: Sequence[str] | None = None) -> None:
-    """Draws the regions that were looked at on a panel, the heaviest on top and with its label."""
+    """Frames the regions that were looked at most on a panel, the heaviest on top and with its label."""
     weights = np.nan_to_num(np.asarray(weights, np.float64), nan=0.0, posinf=0.0, neginf=0.0).clip(0)
-    order, most = np.argsort(weights, kind="stable"), weights.max(initial=0)
+    order, most = np.argsort(weights, kind="stable")[-FRAMED:], weights.max(initial=0)
     if not most > 0:
         return
     draw, line = ImageDraw.Draw(panel), max(2, max(panel.size) // 96)
     for i in order[weights[order] >= FAINT * most]:
         share = weights[i] / most
-        red, green, blue = (round(float(np.interp(share, (FAINT, 0.6, 1), FRAMES[:, c]))) for c in range(3))
+        red, green, blue = (round(float(np.interp(share, (FAINT, 0.65, 1), FRAMES[:, c]))) for c in range(3))
         heaviest = i == order[-1]
         outline(draw, corners(boxes[i], panel.size), (red, green, blue), line if heaviest else max(1, line // 2))
         if heaviest and labels is not None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 PACKAGED = "tf_efficientnet_lite0"  # the one backbone whose ImageNet weights come with a Python package
+PORTION = 4  # pictures that a CPU is given at a time
 MAX_SIZE = 4096  # pixels a side, of which a backbone makes gigabytes
 
 
@@ -76,7 +77,15 @@ class GridEncoder(Encoder):
     def map(self, pictures: Tensor) -> Tensor:
         """pictures (B, 3, S, S), 0 to 255 -> (B, D, h, w)."""
         with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
-            return self.cells(self.features(self.normalised(pictures)))
+            return torch.cat([self.cells(self.features(part)) for part in self.portions(pictures)])
+
+    def portions(self, pictures: Tensor) -> list[Tensor]:
+        """The pictures normalised, and on a CPU a few at a time: what a layer gives the next then stays in the cache.
+
+        On one core the default backbone takes 44 ms for each of 2 photos at 320 pixels, and 105 ms for each of 16.
+        """
+        whole = self.finetune or pictures.device.type != "cpu"
+        return [self.normalised(part) for part in ([pictures] if whole else pictures.split(PORTION))]
 
     def normalised(self, pictures: Tensor) -> Tensor:
         """Pixels from 0 to 255 -> as the backbone was trained on."""

@@ -60,8 +60,9 @@ class Maps(GridEncoder):
         if self.fine is None:
             return [self.map(pictures)]
         with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
-            last, (fine,) = self.backbone.forward_intermediates(self.normalised(pictures), indices=[self.fine])
-            return [self.cells(last), fine]
+            portions = self.portions(pictures)
+            parts = [self.backbone.forward_intermediates(part, indices=[self.fine]) for part in portions]
+        return [torch.cat([self.cells(last) for last, _ in parts]), torch.cat([fine for _, (fine,) in parts])]
 
 
 class RegionEncoder(Encoder):

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from captioning.bundle import Bundle, load_bundle, save_bundle
 from captioning.captioner import Captioner
+from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.encoders.detectors.faster_rcnn import FasterRCNN
 from captioning.encoders.detectors.onnx_file import objection
 from captioning.encoders.detectors.yolox import Yolox
@@ -99,7 +100,9 @@ def region_bundle(path) -> Bundle:
             **options,
         },
     }
-    return Bundle(encoder.eval(), tiny.decoder, tiny.vocabulary, tiny.generation, config)
+    sizes = {"visual_width": encoder.width, "vocabulary_size": len(tiny.vocabulary)}
+    decoder = ShowAttendTell(**sizes, **{key: value for key, value in config["decoder"].items() if key != "_target_"})
+    return Bundle(encoder.eval(), decoder.eval(), tiny.vocabulary, tiny.generation, config)
 
 
 @pytest.mark.parametrize("half", [False, True])
