@@ -21,10 +21,11 @@ test: $(VENV)/installed
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/installed
-	@for name in $(or $(ONLY),metrics generation); do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
+	@for name in $(or $(ONLY),metrics generation video); do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
 
 fuzz: $(VENV)/installed
 	$(BIN)/python tests/metrics/fuzz_tokenizer.py $(or $(N),20000)
+	$(BIN)/python tests/data/fuzz_clips.py $(or $(N),2000)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check captioning tests
