@@ -1,4 +1,4 @@
-"""A clip that cannot be read is named in one line, one that can in part is read as far as it goes, and nothing hangs."""
+"""A clip that cannot be read is named in one line, one that can in part is read as far as it goes; nothing hangs."""
 
 import pickle
 import struct
