@@ -47,6 +47,7 @@ class VideoFile:
         """
         with self._stream(threads) as stream:
             wanted = list(moments(stream.duration))
+            count = len(set(wanted))
             seen: dict[float, tuple[float, Image.Image]] = {}  # by moment
             kept: dict[float, tuple[float, Image.Image]] = {}  # by time of the frame
             reformat = VideoReformatter().reformat  # keeps its tables from frame to frame
@@ -55,7 +56,8 @@ class VideoFile:
                 if frame is None:
                     continue
                 if frame.seconds not in kept:
-                    kept[frame.seconds] = (frame.seconds, picture(frame.video, reformat, stream.pixel_shape, size, len(set(wanted))))
+                    image = picture(frame.video, reformat, stream.pixel_shape, size, count)
+                    kept[frame.seconds] = (frame.seconds, image)
                 seen[moment] = kept[frame.seconds]
             if not seen:
                 reason = f" ({one_line(str(stream.trouble))})" if stream.trouble else ""
