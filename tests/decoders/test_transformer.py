@@ -41,7 +41,7 @@ def test_a_context_holds_nothing_per_row(name, monkeypatch):
 
 
 @pytest.mark.parametrize(("kind", "field"), [("regions", "boxes"), ("clips", "times")])
-@pytest.mark.parametrize("name", ["transformer", "meshed_memory_with_places"])
+@pytest.mark.parametrize("name", ["transformer", "meshed_memory_with_places", "up_down_projected"])
 def test_where_a_token_is_matters(name, kind, field):
     decoder, seen, words = build(name), memory(kind), captions()
     moved = replace(seen, **{field: getattr(seen, field) * 0.5})
