@@ -125,7 +125,7 @@ class Stream:
 
         None where no frame can be decoded.
         """
-        tick = self.first + int(moment / self.tick + 1e-6)
+        tick = self.first + int(moment / self.tick + 1e-3)
         if self.timed and self._worth_a_jump(tick):
             self._jump(tick)
         while True:
@@ -253,12 +253,13 @@ class Stream:
             return True
         if tick <= self.fed:
             return False
-        index = self.video.index_entries
-        at = index.search_timestamp(tick, backward=True)
-        if at >= 0 and index[at].timestamp > self.fed:
-            return True
-        if len(index) and index[len(index) - 1].timestamp >= tick:
-            return False
+        index = getattr(self.video, "index_entries", ())  # PyAV before 17 keeps it to itself
+        if len(index):
+            at = index.search_timestamp(tick, backward=True)
+            if at >= 0 and index[at].timestamp > self.fed:
+                return True
+            if index[len(index) - 1].timestamp >= tick:
+                return False
         return (tick - self.fed) * self.tick > self.gap
 
     def _jump(self, tick: int) -> None:
