@@ -69,9 +69,7 @@ def caption(
         Optional[Path], typer.Option(help="Write a picture of where the model looked, word by word, into this folder.")
     ] = None,
     every: Annotated[Optional[float], typer.Option(help="A sentence for each so many seconds of a clip.")] = None,
-    format: Annotated[
-        Optional[str], typer.Option(help="text, json, srt or vtt.", show_default="text")
-    ] = None,
+    format: Annotated[Optional[str], typer.Option(help="text, json, srt or vtt.", show_default="text")] = None,
     into: Annotated[Optional[Path], typer.Option(help="Write the subtitles of each clip into this folder.")] = None,
     page: Annotated[Optional[Path], typer.Option(help="Write an HTML page with frames and sentences.")] = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders' folders too.")] = False,

@@ -1,4 +1,4 @@
-"""A person's own photos: a table of files and captions, as CSV or as one JSON object a line."""
+"""A person's own photos or clips: a table of files and captions, as CSV or as one JSON object a line."""
 
 from __future__ import annotations
 
@@ -43,8 +43,9 @@ class Photo:
 class Table(Photos):
     """Photos and captions from a CSV file with a header line, or from JSON lines (`.jsonl`, `.ndjson`).
 
-    A photo may have several lines, one caption each; in JSON a line may also have a list of captions. The columns
-    are `file` and `caption` (in JSON also `captions`) and, if wanted, `split` and `id`. Without an id the file is the
+    A file is a clip by its extension; what is said of photos is true of clips. A photo may have several lines, one
+    caption each; in JSON a line may also have a list of captions. The columns are `file` and `caption` (in JSON also
+    `captions`) and, if wanted, `split` and `id`. Without an id the file is the
     id. Where no line has a split, photos are divided by a hash of their id: the same on every machine, whatever the
     order of the lines, and unchanged for a photo when others are added, unless a split would otherwise be empty.
 
