@@ -95,7 +95,8 @@ def tag(
     font = ImageFont.load_default(letters)
     wide, high = round(font.getlength(text)) + letters // 2 + 2, round(letters * 1.35)
     x1, y1, x2, y2 = box
-    places = [(x1, y1 - high), (x1, y1), (x2 - wide, y1), (x1, y2 - high), (x2 - wide, y2 - high), (x1, y2)]
+    outside = [(x1, y1 - high), (x1, y2)]
+    places = [*outside, (x1, y1), (x2 - wide, y1), (x1, y2 - high), (x2 - wide, y2 - high)]
     for left, top in places:
         left = min(max(left, 0), size[0] - wide)
         place = (left, top, left + wide, top + high)
