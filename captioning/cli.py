@@ -43,7 +43,11 @@ def evaluate(context: typer.Context) -> None:
 
 @app.command(context_settings=HYDRA)
 def extract(context: typer.Context) -> None:
-    """Fill a feature store: captioning extract encoder=NAME data=NAME store=DIR [KEY=VALUE ...]"""
+    """Fill a feature store: captioning extract encoder=NAME data=NAME store=DIR [KEY=VALUE ...]
+
+    shard=2/4 does the second quarter, import=PATH converts features that are there already, check=true reads a store
+    and compares it with its checksums.
+    """
     hydra_verb("extract", context.args)
 
 

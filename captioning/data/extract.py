@@ -110,7 +110,7 @@ def fill(
             progress(done, total)
     if store is None:
         raise UserError(f"{source.name}: none of {total:,} pictures could be read")
-    return store, unreadable
+    return store.close(), unreadable
 
 
 def share(examples: Sequence[Example], batch_size: int, shard: tuple[int, int] = (1, 1)) -> list[list[Example]]:

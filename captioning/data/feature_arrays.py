@@ -65,6 +65,9 @@ def features_in(content: bytes, where: str) -> Features:
     with zipfile.ZipFile(io.BytesIO(content)) as packed:
         if sum(member.file_size for member in packed.infolist()) > LARGEST_FILE:
             raise ValueError("it is said to hold more than a picture's features can be")
+        end = content.rfind(b"PK\5\6")  # the end of the directory, whose count of members Python does not look at
+        if int.from_bytes(content[end + 10 : end + 12], "little") != len(packed.infolist()):
+            raise ValueError("its directory has lost members")
         # All of them, which compares each with its checksum: a damaged name must not look like boxes never given.
         members = {member.filename: packed.read(member) for member in packed.infolist()}
     names = [name.removesuffix(".npy") for name in members if name.endswith(".npy")]

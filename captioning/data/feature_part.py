@@ -19,6 +19,7 @@ import secrets
 import time
 import zlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -106,6 +107,7 @@ class PartWriter:
         self.width = width
         self.folder = store / f"part-{time.time_ns()}-{secrets.token_hex(4)}"  # which sort by age
         self.rows, self.pictures, self.name = 0, 0, 0
+        self._thread, self._syncing = ThreadPoolExecutor(1), None
         try:
             self.folder.mkdir(parents=True)
             self._files = {name: (self.folder / f"{name}.bin").open("xb") for name in (*columns, "index")}
@@ -118,7 +120,8 @@ class PartWriter:
     def append(self, texts: Sequence[bytes], pictures: Sequence[dict[str, np.ndarray]]) -> None:
         """Ids as JSON with the values of each: data first, then the records that make them count.
 
-        After an error the next call overwrites what this one left.
+        When it returns the system has everything, so that a killed process loses nothing; the disk gets it meanwhile,
+        so that an encoder need not wait. After an error the next call overwrites what this one left.
         """
         counts = np.array([len(values["tokens"]) for values in pictures])
         lengths = np.array([len(text) for text in texts])
@@ -129,25 +132,48 @@ class PartWriter:
         records["tokens"], records["length"] = counts, lengths
         records["crc"] = [checksum(values, zlib.crc32(text)) for text, values in zip(texts, pictures, strict=True)]
         records["seal"] = seal(records)
-        for name in pictures[0]:
-            rows = self.pictures if name == "pooled" else self.rows
-            content = b"".join(values[name].tobytes() for values in pictures)
-            self._write(name, rows * row_bytes(name, self.width), content)
-        self._write("ids", self.name, b"".join(text + b"\n" for text in texts))
-        self._write("index", self.pictures * RECORD.itemsize, records.tobytes())
+        starts = {
+            name: (self.pictures if name == "pooled" else self.rows) * row_bytes(name, self.width) for name in COLUMNS
+        }
+        data = {name: (starts[name], b"".join(values[name].tobytes() for values in pictures)) for name in pictures[0]}
+        self.settle()
+        self._write({**data, "ids": (self.name, b"".join(text + b"\n" for text in texts))})
+        self._write({"index": (self.pictures * RECORD.itemsize, records.tobytes())})
+        self._syncing = self._thread.submit(self._sync)
         self.rows += int(counts.sum())
         self.pictures += len(texts)
         self.name += int(lengths.sum()) + len(texts)
 
-    def _write(self, name: str, start: int, content: bytes) -> None:
-        file = self._files[name]
+    def settle(self) -> None:
+        """Waits until the disk has what was appended. Raises UserError where it has not."""
+        syncing, self._syncing = self._syncing, None
         try:
-            file.seek(start)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if syncing:
+                syncing.result()
         except OSError as error:
-            raise _unwritable(Path(file.name), error) from None
+            raise _unwritable(self.folder, error) from None
+
+    def close(self) -> None:
+        """Waits for the disk and closes the files. Raises UserError where something did not get there."""
+        try:
+            self.settle()
+        finally:
+            self._thread.shutdown()
+            for file in self._files.values():
+                file.close()
+
+    def _write(self, contents: dict[str, tuple[int, bytes]]) -> None:
+        try:
+            for name, (start, content) in contents.items():
+                self._files[name].seek(start)
+                self._files[name].write(content)
+                self._files[name].flush()
+        except OSError as error:
+            raise _unwritable(self.folder, error) from None
+
+    def _sync(self) -> None:
+        for name in sorted(self._files, key="index".__eq__):  # the index last
+            os.fsync(self._files[name].fileno())
 
 
 def row_bytes(column: str, width: int) -> int:

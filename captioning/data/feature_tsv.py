@@ -77,6 +77,11 @@ class BottomUpTsv:
                     f"{self.path}, line {number}: {len(fields)} fields, where {wanted} should be, or the ten of "
                     f"LXMERT. Is the file cut short?"
                 )
+            if not line.endswith(b"\n"):
+                raise UserError(
+                    f"{self.path}, line {number} (picture {fields[0].decode('ascii', 'backslashreplace')}) has no end: "
+                    f"the file was cut short. Copy it again; if it is whole, add an empty line"
+                )
             if fields[0] not in (b"image_id", b"img_id"):
                 yield number, start, fields
             start += len(line)

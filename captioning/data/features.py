@@ -163,6 +163,13 @@ class FeatureStore:
         self._writer.append([self._text(key) for key in ids], pictures)
         self._stale = True
 
+    def close(self) -> FeatureStore:
+        """Ends writing: the next `append` begins a new part. Raises UserError where the disk lacks it. -> itself"""
+        writer, self._writer = self._writer, None
+        if writer:
+            writer.close()
+        return self
+
     def damaged(self) -> dict[int | str, Path]:
         """Ids whose values no longer fit their checksum, and the part of each. Reads the whole store once."""
         self._fresh()

@@ -65,7 +65,7 @@ def import_features(
             progress(len(ids) - len(todo) + min(start + BATCH, len(todo)), len(ids))
     if store is None:
         raise UserError(f"none of {len(ids):,} could be imported, the first for this reason: {failures[ids[0]]}")
-    return store.made_by(*_maker(store.width, name)), failures
+    return store.close().made_by(*_maker(store.width, name)), failures
 
 
 def run(config: DictConfig) -> int:

@@ -93,6 +93,7 @@ def random_store(folder: Path, pictures: int) -> FeatureStore:
     for start in range(0, pictures, BATCH):
         ids = range(start, min(start + BATCH, pictures))
         writer.append([json.dumps(key).encode() for key in ids], values[: len(ids)])
+    writer.close()
     return store.refresh()
 
 

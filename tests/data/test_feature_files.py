@@ -78,6 +78,26 @@ def test_a_line_that_is_no_picture_is_named_with_its_number(line, tmp_path):
         [table.read(key) for key in table.ids()]
 
 
+def test_a_table_cut_short_anywhere_within_its_last_line_is_refused(tmp_path):
+    path = layouts.tsv(tmp_path, {"5": layouts.features(0)})
+    whole = path.read_bytes()
+    for length in range(1, len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r"features\.tsv, line 1"):
+            open_features(path).ids()
+
+
+def test_a_directory_that_lost_an_array_is_not_taken_for_one_without_boxes(tmp_path):
+    path = layouts.npz(tmp_path, layouts.everything(("7",))) / "7.npz"
+    content = bytearray(path.read_bytes())
+    first = content.index(b"PK\1\2")
+    following = content.index(b"PK\1\2", first + 4)
+    content[first + 32 : first + 34] = (len(content) - 22 - following).to_bytes(2, "little")  # its comment: all others
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"7\.npz is damaged"):
+        open_features(path.parent).read("7")
+
+
 def test_a_picture_twice_in_a_table_is_named(tmp_path):
     path = layouts.tsv(tmp_path, {"5": layouts.features(0)})
     path.write_text(path.read_text() * 2)

@@ -10,7 +10,7 @@ import pytest
 from pictures import difference, photo, saved
 from PIL import Image, ImageOps
 
-from captioning.data.images import ImageError, find_images, open_image, to_rgb
+from captioning.data.images import ImageError, find_images, image_size, open_image, to_rgb
 from captioning.errors import UserError
 
 
@@ -213,3 +213,11 @@ def test_a_folder_without_pictures_is_named(tmp_path):
         find_images([tmp_path])
     with pytest.raises(UserError, match="holds no picture"):
         find_images([tmp_path], recursive=True)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_size_in_the_header_is_that_of_the_upright_picture(orientation, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(tmp_path / "photo.jpg", photo(48, 32), exif=exif)
+    assert image_size(path) == open_image(path).size
