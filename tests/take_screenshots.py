@@ -1,6 +1,6 @@
 """Pictures of the page for the documentation: python tests/take_screenshots.py [MODEL [PHOTO]]
 
-Writes docs/images/demo.png and docs/images/demo-word.png. MODEL is a model's folder or name, by default the shipped one.
+Writes docs/images/demo.png and docs/images/demo-word.png. MODEL is a folder or a name, else the shipped one.
 """
 
 from __future__ import annotations
