@@ -70,7 +70,7 @@ def page(
     """The whole page as HTML text; the arguments are those of `write_page`."""
     drawn = "".join(f'<div class="chart">{chart}</div>' for chart in charts(curves))
     sections = [
-        _section("Scores", f'<div class="scores">{_table(scores)}</div>' if scores else ""),
+        _section("Scores", f'<div class="scores">{score_table(scores)}</div>' if scores else ""),
         _section("Training", f'<div class="charts">{drawn}</div>' if drawn else ""),
         _section("Examples", _cards(examples)),
     ]
@@ -110,7 +110,7 @@ def _section(heading: str, body: str) -> str:
     return f"<section><h2>{heading}</h2>{body}</section>\n" if body else ""
 
 
-def _table(scores: Mapping[str, Mapping[str, float]]) -> str:
+def score_table(scores: Mapping[str, Mapping[str, float]]) -> str:
     """A row for each strategy, a column for each metric, the best of a column marked."""
     metrics = list(dict.fromkeys(metric for row in scores.values() for metric in row))
     columns = {metric: _column([row.get(metric, math.nan) for row in scores.values()]) for metric in metrics}
@@ -140,10 +140,10 @@ def _cards(examples: Sequence[Panel]) -> str:
     hint = ""
     if any(example.attention is not None for example in examples):
         hint = '<p class="hint">Point at a word, or tap it, to see where the model looked when it said it.</p>'
-    return f'{hint}<div class="cards">{"".join(_card(i, panel) for i, panel in enumerate(examples, 1))}</div>'
+    return f'{hint}<div class="cards">{"".join(card(i, panel) for i, panel in enumerate(examples, 1))}</div>'
 
 
-def _card(number: int, panel: Panel) -> str:
+def card(number: int, panel: Panel) -> str:
     photo = panel.image.convert("RGB")
     photo.thumbnail((PHOTO_SIDE, PHOTO_SIDE))
     shot = data_uri(photo, "JPEG", quality=88)

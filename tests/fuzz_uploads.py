@@ -50,9 +50,11 @@ def main(count: int = 2000) -> int:
     with tempfile.TemporaryDirectory() as folder:
         page = serve(Captioner(tiny_bundle(), device="cpu"), Path(folder), host="127.0.0.1", port=None)
         visitor, counts, began = Visitor(page.local_url), {}, time.monotonic()
-        for name, content in hostile(count):
+        for number, (name, content) in enumerate(hostile(count), 1):
             found = verdict(visitor, name, content, folder)
             counts[found] = counts.get(found, 0) + 1
+            if number % 100 == 0:
+                print(f"{number:,} of {count:,}: {counts}", flush=True)
         for path in ("/etc/passwd", f"{folder}/../etc/passwd", __file__):  # never uploaded
             kind, said = visitor.ask(path)
             if kind != "error" and 'class="text"' in said:
