@@ -22,6 +22,7 @@ from captioning.data.importing import described
 from captioning.data.module import CaptionData, Examples
 from captioning.data.source import Example
 from captioning.errors import UserError
+from captioning.training.averaging import MovingAverage
 from captioning.training.callbacks import AtomicCheckpointIO, Curves, Progress, SeedEveryStep
 from captioning.training.interruption import Preempted, SaveOnSigterm, StopAtNaN
 from captioning.training.parameters import compile_teaching
@@ -43,8 +44,6 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
     for name in ("batch_size", "captions_per_image"):
         if config[name] < 1:
             raise UserError(f"{name}={config[name]}: it is 1 or more")
-    if config.ema is not None and not 0 < config.ema < 1:
-        raise UserError(f"ema={config.ema}: it is a decay between 0 and 1, such as 0.999, or null")
     one_log()
     checkpoint = _checkpoint(folder, config.resume)
     pl.seed_everything(config.seed, workers=True, verbose=False)
@@ -106,15 +105,15 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
 
 def make_trainer(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = ()) -> pl.Trainer:
     """Lightning's trainer with the callbacks and loggers that every run has."""
-    from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, Timer
+    from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
     from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
     saving = {"dirpath": folder / "checkpoints", "enable_version_counter": False, "save_on_train_epoch_end": True}
     best = ModelCheckpoint(filename="best", monitor="val/CIDEr", mode="max", **saving)
     last = ModelCheckpoint(filename="last", **saving)
     callbacks = [*callbacks, best, last, SeedEveryStep(config.seed), Curves(folder)]
-    if config.ema:
-        callbacks.append(EMAWeightAveraging(decay=config.ema))
+    if config.ema is not None:
+        callbacks.append(MovingAverage(config.ema))
     if config.patience:
         callbacks.append(
             EarlyStopping("val/CIDEr", mode="max", patience=config.patience, check_on_train_epoch_end=False)

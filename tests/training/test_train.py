@@ -100,3 +100,22 @@ def stop_at(step: int):
                 raise KeyboardInterrupt
 
     return Stop()
+
+
+def test_an_average_of_the_weights_leaves_a_frozen_encoder_as_it_was(tmp_path):
+    train(configuration(*DECODERS["show_and_tell"], "trainer.max_epochs=2", "ema=0.7"), tmp_path)
+    from hydra.utils import instantiate
+
+    torch.manual_seed(3)
+    fresh = instantiate(configuration().encoder).state_dict()
+    kept = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)
+    assert all(torch.equal(tensor, kept["state_dict"][f"encoder.{name}"]) for name, tensor in fresh.items())
+    averaged = [
+        name for name, now in kept["current_model_state"].items() if not torch.equal(now, kept["state_dict"][name])
+    ]
+    assert averaged and all(name.startswith("decoder.") for name in averaged)
+
+
+def test_an_average_that_is_none_is_refused(tmp_path):
+    with pytest.raises(UserError, match="ema=1.5"):
+        train(configuration(*DECODERS["show_and_tell"], "ema=1.5"), tmp_path)
