@@ -142,7 +142,8 @@ class Stream:
             raise PermissionError("it refers to other files")
 
         self.watched.seek(0)
-        limit = {"max_pixels": str(4 * self.max_pixels)}  # FFmpeg hides the size of what it refuses, and that is needed
+        # FFmpeg counts the margins too, and hides the size of what it refuses; the limit itself is for who asks `size`.
+        limit = {"max_pixels": str(4 * self.max_pixels)}
         # An open file has no name to find others by, and what is in it may not open any.
         self.container = av.open(self.watched, timeout=self.watched.wall_limit, io_open=refuse, options=limit)
         attached = av.stream.Disposition.attached_pic  # the cover of a song
@@ -152,7 +153,7 @@ class Stream:
         self.video = videos[0]
         self.codec = self.video.codec_context
         self.codec.thread_type, self.codec.thread_count = ("AUTO", self.threads) if self.threads > 1 else ("NONE", 1)
-        self.codec.options = {"max_pixels": str(self.max_pixels)}
+        self.codec.options = limit
         self._begin()
 
     def _reopen(self) -> None:
