@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.ops import box_iou
 
-from captioning.data.extract import progress_bar
 from captioning.data.images import find_images, open_image
 from captioning.data.source import Example, Source
 from captioning.encoders.regions import RegionEncoder
 from captioning.errors import UserError
+from captioning.progress import progress_bar
 from captioning.region_picture import region_picture
 
 log = logging.getLogger("captioning")

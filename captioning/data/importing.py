@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from captioning.data.checks import Checks
 from captioning.data.feature_files import FeatureFile, Features, open_features, plain_id
 from captioning.data.features import FeatureStore
+from captioning.data.features_in_place import open_store
 from captioning.data.images import image_size
 from captioning.data.photos import Photos
 from captioning.data.source import Example, Source
@@ -70,7 +71,7 @@ def import_features(
 
 def run(config: DictConfig) -> int:
     """`captioning extract import=PATH store=DIR`. -> exit status: 1 where features of some pictures are not usable."""
-    from captioning.data.extract import progress_bar
+    from captioning.progress import progress_bar
 
     if config.store in (None, "auto"):
         raise UserError("import=PATH needs store=DIR, a folder to keep the features in")
@@ -116,7 +117,7 @@ def described(encoder: DictConfig, where: str | None) -> DictConfig:
     """An encoder's configuration; that of imported features with what the store at `where` says of them."""
     if encoder.get("_target_") != configuration(1, "")["_target_"] or where in (None, "auto"):
         return encoder
-    about = FeatureStore(where).about
+    about = open_store(where).about
     if not about.get("imported"):
         raise UserError(
             f"{where} holds features of an encoder of its own, not imported ones: leave encoder=imported out"
@@ -134,7 +135,7 @@ def imported_store(
     """
     if where in (None, "auto"):
         raise UserError("a model of imported features needs store=DIR, which `captioning extract import=PATH` makes")
-    store = FeatureStore(where).made_by(config, encoder.digest(config))
+    store = open_store(where).made_by(config, encoder.digest(config))
     first: dict[str, int | str] = {}
     for example in examples:
         other = first.setdefault(plain_id(example.id), example.id)

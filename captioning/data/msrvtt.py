@@ -49,6 +49,7 @@ class MSRVTT(Clips):
     """
 
     name = "msrvtt"
+    by_hand = "the authors of MSR-VTT give its JSON files and clips on request, by the page of the challenge."
     folders = ("clips", "videos", "videos/all", "TrainValVideo", "TestVideo", "train-video", "test-video", "")
 
     def __init__(

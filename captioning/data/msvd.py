@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 
 from captioning.data.annotations import entries, read_lines, read_text
+from captioning.data.archives import MSVD_CLIPS
 from captioning.data.clips import Clips
 from captioning.data.karpathy import read_splits
 from captioning.errors import UserError
@@ -46,6 +47,8 @@ class MSVD(Clips):
 
     name = "msvd"
     official = OFFICIAL
+    archives = (MSVD_CLIPS,)
+    by_hand = "the sents_*_lc_nopunc.txt and youtube_mapping.txt come with the S2VT code of Venugopalan et al."
     folders = ("clips", "YouTubeClips", "videos", "")
 
     def __init__(

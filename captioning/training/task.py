@@ -86,7 +86,7 @@ class CaptioningTask(pl.LightningModule):
         size = len(batch.ids)
         shared = {"batch_size": size, "sync_dist": True}
         self.log("train/loss", parts.pop("loss").detach(), prog_bar=True, **shared)
-        rest = {f"train/{name}": value.detach() for name, value in parts.items()}
+        rest = {f"train/{name}": value.detach().to(self.device) for name, value in parts.items()}
         self.log_dict(rest | {"train/lr": self.trainer.optimizers[0].param_groups[0]["lr"]}, **shared)
         return loss
 
