@@ -30,7 +30,8 @@ class MotionEncoder(Encoder):
     `weights`: "pretrained" (of Kinetics-400, from the model hub), a .safetensors or .pth file, or "none" for random
     ones. A snippet is `frames` frames, `fps` a second, squashed to `size` x `size` (null: what the backbone was
     trained on). Sixteen frames, 15 a second, are what the ResNets were trained on (Tran et al., A Closer Look at
-    Spatiotemporal Convolutions, CVPR 2018); an MViT takes 16 at 7.5, a Swin-3D 32 at 15.
+    Spatiotemporal Convolutions, CVPR 2018); an MViT was on 16 at 7.5, of 224 pixels, of which the first version takes
+    no other number, and a Swin-3D on 32 at 15.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class MotionEncoder(Encoder):
         self.size = preset.crop_size[0] if size is None else size
         check_sizes(self.size, None)
         self.frames, self.fps, self.pretrained = frames, fps, weights != "none"
-        self.backbone, self.width = load_backbone(backbone, weights, frames, self.size)
+        self.backbone, self.width = load_backbone(backbone, weights)
         for name, values in (("mean", preset.mean), ("std", preset.std)):  # of pixels from 0 to 255
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1) * 255, persistent=False)
         self.freeze()
@@ -117,17 +118,15 @@ def trained_on(name: str):
     return get_model_weights(name).DEFAULT.transforms()
 
 
-def load_backbone(name: str, weights: str, frames: int, size: int) -> tuple[nn.Module, int]:
+def load_backbone(name: str, weights: str) -> tuple[nn.Module, int]:
     """A torchvision video model without its classifier, and the width of its map. Raises UserError with the remedy."""
     from torchvision.models import get_model
 
-    # An MViT fixes its size here.
-    options = {"spatial_size": (size, size), "temporal_size": frames} if name.startswith("mvit") else {}
     try:
-        model = get_model(name, weights="DEFAULT" if weights == "pretrained" else None, **options)
+        model = get_model(name, weights="DEFAULT" if weights == "pretrained" else None)
     except (OSError, RuntimeError, ValueError) as error:
         if weights != "pretrained":
-            raise UserError(f"encoder.motion.backbone={name} with {frames} frames: {first_line(error)}") from error
+            raise UserError(f"encoder.motion.backbone={name}: {first_line(error)}") from error
         raise UserError(
             f"encoder.motion.backbone={name}: its weights could not be fetched ({type(error).__name__}). Connect to "
             f"the network, or set encoder.motion.weights=FILE.safetensors or .pth, or =none for random ones."
