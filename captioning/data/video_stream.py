@@ -18,6 +18,7 @@ USUAL_GAP = 5.0  # seconds between key frames, where a file does not tell
 BACK_OFF = (0.0, 1.0, 4.0, 16.0)  # seconds to go back further, where a key frame turned out to come too late
 # Of these codecs a frame that no other refers to can be left out without a change to any other.
 SKIPPABLE = ("h264", "mpeg4", "mpeg2video", "mpeg1video", "msmpeg4v3", "wmv3", "vc1")
+HELD_BACK = 4  # frames that come out of a decoder after ones that went in later; H.264 allows 16, encoders keep to 4
 
 
 class TimeUp(Exception):
@@ -243,10 +244,14 @@ class Stream:
         return True
 
     def _outshone(self, packet: Any, tick: int) -> bool:
-        """Whether another frame shows at `tick`: a later one that begins by then."""
+        """Whether another frame shows at `tick`: a later one that begins by then.
+
+        An AVI counts frames as they are stored, so that one may come out behind any of the HELD_BACK next ones.
+        """
         if packet.pts is None:
             return False
-        return any(other.pts is not None and packet.pts < other.pts <= tick for other in self.queue)
+        later = sum(other.pts is not None and packet.pts < other.pts <= tick for other in self.queue)
+        return later > (HELD_BACK if self.container.format.name == "avi" else 0)
 
     def _worth_a_jump(self, tick: int) -> bool:
         """Whether a key frame lies between what was decoded and `tick`; where the file does not tell, by distance."""
