@@ -1,5 +1,6 @@
 """Every decoder, small and with strong opinions, on images of its own."""
 
+from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
@@ -48,6 +49,16 @@ class Case(NamedTuple):
             return Case(self.decoder, self.memory[images])
         kept = {name: part[images] for name, part in vars(self.memory).items() if part is not None}
         return Case(self.decoder, replace(self.memory, **kept))
+
+    def in_double(self) -> "Case":
+        """The same with a network of double precision, whose roundings a search in single precision does not see.
+
+        A matrix product may round a row differently beside other rows. A table has nothing to round.
+        """
+        if isinstance(self.memory, torch.Tensor):
+            return self
+        memory = replace(self.memory, tokens=self.memory.tokens.double(), pooled=self.memory.pooled.double())
+        return Case(deepcopy(self.decoder).double(), memory)
 
 
 def memory(images: int = IMAGES) -> VisualMemory:

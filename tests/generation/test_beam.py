@@ -105,10 +105,10 @@ SEARCHES = {
 @pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
 def test_stopping_early_changes_no_answer(any_case, search, normalisation, monkeypatch):
     search = partial(search, length_normalisation=normalisation, max_words=9)
-    context = any_case.context()
-    stopped = search(any_case.decoder, context)
+    case = any_case.in_double()
+    stopped = search(case.decoder, case.context())
     monkeypatch.setattr(Search, "drop_hopeless", lambda self, scores, ended: scores)
-    full = search(any_case.decoder, context)
+    full = search(case.decoder, case.context())
     assert torch.equal(stopped.words, full.words) and torch.equal(stopped.scores, full.scores)
 
 
