@@ -48,7 +48,7 @@ def run(verb: str, overrides: list[str]) -> int:
     def job(config: DictConfig) -> None:
         statuses.append(1)
         # what Lightning starts again for each further device
-        sys.argv = [program, verb, *HydraConfig.get().overrides.task]
+        sys.argv = [program, verb, *overrides_given()]
         if HydraConfig.get().mode is RunMode.MULTIRUN:
             sweep.append(Path(HydraConfig.get().runtime.output_dir))
         try:
@@ -82,7 +82,7 @@ def check_types(verb: str, config: DictConfig) -> None:
     from hydra.core.override_parser.types import OverrideType
     from omegaconf import OmegaConf
 
-    given = list(HydraConfig.get().overrides.task)
+    given = overrides_given()
     choices = HydraConfig.get().runtime.choices
     parsed = OverridesParser.create().parse_overrides(given)
     groups = [text for text, override in zip(given, parsed, strict=True) if override.get_key_element() in choices]
@@ -102,6 +102,14 @@ def check_types(verb: str, config: DictConfig) -> None:
             usual = usual.get(key) if isinstance(usual, dict) else None
         if not fits(value, usual):
             raise UserError(f"{name}={value}: that should be like {name}={usual}")
+
+
+def overrides_given() -> list[str]:
+    """The overrides of this run as they were typed: `${...}` in them is of the run's configuration, not of Hydra's."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
 
 
 def fits(value: Any, usual: Any) -> bool:

@@ -64,7 +64,7 @@ def test_a_mistake_in_a_configuration_is_status_2_and_named(captioning, tmp_path
     status, _, errors = captioning(*arguments)
     assert status == 2
     assert any(message in error for error in errors), errors
-    assert len(errors) <= 25  # Hydra lists the names that there are
+    assert len([error for error in errors if not error.startswith("\t")]) <= 8  # below which Hydra lists the names
 
 
 @pytest.mark.parametrize("verb", configuration.VERBS)
@@ -90,7 +90,7 @@ def test_a_number_may_take_any_value_of_its_type(captioning):  # noqa: F811
 
 
 def test_a_store_is_filled_by_the_command(captioning, tmp_path):  # noqa: F811
-    small = ["data=scenes", "data.train=3", "data.val=2", "data.test=2", "data.unseen=0", "data.size=32"]
+    small = ["data=scenes", "data.train=3", "data.val=2", "data.test=2", "data.unseen=0", "data.size=${encoder.size}"]
     tiny = ["encoder.backbone=test_resnet", "encoder.weights=none", "encoder.size=32", "num_workers=0"]
     small.append("store=features")
     status, _, errors = captioning("extract", *small, *tiny, "splits=[train,val]")
