@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, BinaryIO
 
 import av
@@ -155,6 +156,7 @@ class Stream:
         self.codec = self.video.codec_context
         self.codec.thread_type, self.codec.thread_count = ("AUTO", self.threads) if self.threads > 1 else ("NONE", 1)
         self.codec.options = limit
+        self.held_back = HELD_BACK if self.container.format.name == "avi" else 0
         self._begin()
 
     def _reopen(self) -> None:
@@ -250,8 +252,8 @@ class Stream:
         """
         if packet.pts is None:
             return False
-        later = sum(other.pts is not None and packet.pts < other.pts <= tick for other in self.queue)
-        return later > (HELD_BACK if self.container.format.name == "avi" else 0)
+        later = (True for other in self.queue if other.pts is not None and packet.pts < other.pts <= tick)
+        return any(islice(later, self.held_back, None))
 
     def _worth_a_jump(self, tick: int) -> bool:
         """Whether a key frame lies between what was decoded and `tick`; where the file does not tell, by distance."""
