@@ -56,6 +56,7 @@ class CaptioningTask(pl.LightningModule):
         self.finetune_from_epoch = finetune_from_epoch
         self.learning = [p for p in encoder.parameters() if p.requires_grad]
         self.hypotheses: dict[int | str, str] = {}
+        self.losses: list[tuple[float, int]] = []  # of validation batches, with the words they are means over
 
     def see(self, seen: VisualMemory | Tensor) -> VisualMemory:
         """A stored memory in single precision, or what the encoder makes of pictures."""
@@ -93,16 +94,21 @@ class CaptioningTask(pl.LightningModule):
     def validation_step(self, batch: Batch, index: int) -> None:
         with torch.autocast(self.device.type, enabled=False):  # scores do not depend on the precision of training
             context = self.prepare(batch)
-            if batch.words is not None:
+            if batch.words is not None and (words := int(asked_for(batch.words[:, :, 1:]).sum())):
                 loss = self.objective.validate(self.decoder, context, batch.words)
-                words = int(asked_for(batch.words[:, :, 1:]).sum())  # a mean over words, whatever the batches
-                self.log("val/loss", loss, batch_size=words, sync_dist=True, prog_bar=True)
+                self.losses.append((float(loss), words))
             generated = self.generation(self.decoder, context, max_words=self.vocabulary.max_words)
         for key, ids in zip(batch.ids, generated.words[:, 0].tolist(), strict=True):
             self.hypotheses[key] = sentence(self.vocabulary.decode(ids))
 
     def on_validation_epoch_end(self) -> None:
-        hypotheses, self.hypotheses = gathered(self.hypotheses), {}
+        found = of_all_processes((self.hypotheses, self.losses))
+        self.hypotheses, self.losses = {}, []
+        hypotheses = merge_predictions(part for part, _ in found)
+        losses = [pair for _, part in found for pair in part]
+        if losses:  # the mean over words, whatever the batches; Lightning's own drops half a word of an odd sum
+            total = sum(loss * words for loss, words in losses)
+            self.log("val/loss", total / sum(words for _, words in losses), rank_zero_only=False, prog_bar=True)
         references = {key: self.references[key] for key in hypotheses}
         scores = evaluate(references, hypotheses, metrics=self.metrics).corpus
         shown = {f"val/{name}": 100 * value for name, value in scores.items()}
@@ -135,10 +141,10 @@ def without_dropout(module: nn.Module) -> None:
             part.train()  # cuDNN keeps what the backward pass needs in training mode only
 
 
-def gathered(hypotheses: dict[int | str, str]) -> dict[int | str, str]:
-    """The hypotheses of every process, one per id."""
+def of_all_processes(mine: Any) -> list[Any]:
+    """What every process has, that of the first one first."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return hypotheses
+        return [mine]
     everyone: list = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(everyone, hypotheses)
-    return merge_predictions(everyone)
+    torch.distributed.all_gather_object(everyone, mine)
+    return everyone

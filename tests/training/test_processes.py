@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+from captioning.data.module import EpochSampler
 from captioning.training.processes import mean_over_processes
 from captioning.training.summary import sweep_table
 
@@ -50,6 +51,19 @@ def test_there_is_one_log_and_one_set_of_checkpoints_and_the_first_process_fille
     assert (runs / "two/model/weights.safetensors").exists()
     filled = Counter((runs / "filled.txt").read_text().split())
     assert filled["0"] == filled["alone"] > 0 and filled["1"] == 0
+
+
+def test_in_validation_no_picture_is_dealt_out_twice_and_in_training_everyone_gets_as_many():
+    for length in range(1, 12):
+        for processes in (1, 2, 3):
+            dealt = [
+                [i for _, i in EpochSampler(length, shuffle=False, rank=r, processes=processes)]
+                for r in range(processes)
+            ]
+            assert sorted(sum(dealt, [])) == list(range(length))
+            shuffled = [list(EpochSampler(length, shuffle=True, rank=r, processes=processes)) for r in range(processes)]
+            assert {len(part) for part in shuffled} == {-(-length // processes)}
+            assert {i for part in shuffled for _, i in part} == set(range(length))
 
 
 def test_alone_a_mean_is_a_mean():

@@ -17,7 +17,11 @@ from tiny_runs import configuration  # noqa: E402
 import captioning.training.train  # noqa: E402
 from captioning.data.features import FeatureStore  # noqa: E402
 
-OPTIONS = "data.train=40 data.val=9 decoder.dropout=0 trainer.max_epochs=2".split()
+# a decoder without batch norm, which looks at the pictures of one process only
+OPTIONS = """
+    data.train=40 data.val=9 decoder=show_attend_tell decoder.visual=16 decoder.attention=8 decoder.dropout=0
+    trainer.max_epochs=2
+""".split()
 
 
 def run(folder: Path, *options: str) -> None:
