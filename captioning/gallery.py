@@ -116,7 +116,7 @@ def looked_at(
 def picture_of(source: Source, example: Example) -> Image.Image | None:
     try:
         return source.image(example)
-    except (UserError, NotImplementedError):
+    except UserError:
         return None
 
 

@@ -52,8 +52,8 @@ class Source:
         raise NotImplementedError
 
     def image(self, example: Example) -> Image:
-        """The picture as RGB. Raises UserError naming the file where it cannot be read."""
-        raise NotImplementedError
+        """The picture as RGB. Raises UserError naming the file that cannot be read, or a source that has clips only."""
+        raise UserError(f"{self.name} has clips and no photos. Choose an encoder of clips, such as encoder=frames.")
 
     def clip(self, example: Example) -> Clip:
         """The clip, of which nothing is opened yet. Raises UserError where the source has photos only."""

@@ -19,14 +19,31 @@ def load_weights(model: nn.Module, path: Path, *, field: str, beside: tuple[str,
     `field` is what to call the setting in messages; names in the file that begin with one of `beside` belong to
     layers that are not wanted. Raises UserError where the file is not there, no such file, or does not fit.
     """
+    weights = read_weights(path, field=field)
     try:
-        weights = _read(path)
         wanted = {name: tensor for name, tensor in weights.items() if not (beside and name.startswith(beside))}
         model.load_state_dict(wanted)
+    except RuntimeError as error:
+        raise UserError(f"{field}={path} does not fit: {first_line(error)}") from None
+
+
+def read_weights(path: Path, *, field: str) -> dict[str, Tensor]:
+    """The named tensors of a .safetensors, .pth or .pt file, of which nothing is run. Raises UserError naming it."""
+    try:
+        return _read(path)
     except FileNotFoundError:
         raise UserError(f"{field}={path}: no such file (or say pretrained, or none)") from None
-    except (OSError, SafetensorError, RuntimeError, pickle.UnpicklingError, TypeError, EOFError) as error:
-        raise UserError(f"{field}={path} does not fit the backbone: {first_line(error)}") from None
+    except (
+        OSError,
+        SafetensorError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        pickle.UnpicklingError,
+        TypeError,
+        EOFError,
+    ) as error:
+        raise UserError(f"{field}={path} does not fit: {first_line(error)}") from None
 
 
 def _read(path: Path) -> dict[str, Tensor]:

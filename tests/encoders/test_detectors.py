@@ -192,8 +192,8 @@ def test_weights_come_from_a_file(tmp_path, faster_rcnn):
 def test_weights_that_are_no_weights_are_refused_by_name(tmp_path):
     path = tmp_path / "model.pth"
     for content, complaint in (
-        (b"no", "not a file of weights"),
-        (None, "not a file of weights"),
+        (b"no", "does not fit"),
+        (None, "does not fit"),
         ([1], "something else"),
     ):
         path.write_bytes(content) if isinstance(content, bytes) else torch.save(content or print, path)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from captioning.encoders.detectors.base import Detector, Proposals, coco_names_by_id, letterbox, of_the_photo
+from captioning.encoders.weights import read_weights
 from captioning.errors import UserError
 
 if TYPE_CHECKING:
@@ -116,7 +114,9 @@ def weights_of(model: str, weights: str) -> Mapping[str, Tensor] | None:
     """The tensors that `weights` means, None for random ones. Raises UserError where they cannot be had."""
     if weights == "none":
         return None
-    return _from_hub(model) if weights == "pretrained" else _from_file(Path(weights))
+    if weights == "pretrained":
+        return _from_hub(model)
+    return read_weights(Path(weights), field="encoder.detector.weights")
 
 
 def _from_hub(model: str) -> Mapping[str, Tensor]:
@@ -129,19 +129,3 @@ def _from_hub(model: str) -> Mapping[str, Tensor]:
             f"encoder.detector.model={model}: its weights could not be fetched ({type(error).__name__}). Connect to "
             f"the network, or set encoder.detector.weights=FILE (.safetensors or .pth), or to none for random ones."
         ) from None
-
-
-def _from_file(path: Path) -> Mapping[str, Tensor]:
-    """The tensors of a .safetensors or .pth file, of which nothing is run. Raises UserError naming it."""
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"encoder.detector.weights={path}: no such file (or say pretrained, or none)") from None
-    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"encoder.detector.weights={path} is not a file of weights: {reason}") from None
-    if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        raise UserError(f"encoder.detector.weights={path} holds something else than the tensors of a model")
-    return state
