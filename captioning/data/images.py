@@ -256,3 +256,12 @@ def _grey_to_8_bits(picture: Image.Image) -> Image.Image:
     if isinstance(transparent, int):  # a PNG may name one grey that stands for "see through"
         grey[values == transparent] = 255
     return Image.fromarray(grey)
+
+
+def shrinking(shorter: float, size: int | None) -> float:
+    """What the sides of a frame are multiplied by on its way to about `size` pixels, 1 where that is not worth it.
+
+    Whoever asked resizes once more, to a square: frames that are less than a third too large are left to that.
+    """
+    factor = size / shorter if size else 1.0
+    return factor if factor <= 0.75 else 1.0

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from captioning.data.images import open_image, to_rgb
+from captioning.data.images import open_image, shrinking, to_rgb
 from captioning.errors import UserError
 
 
@@ -64,9 +64,9 @@ class StillFrames:
 
 
 def reduced(picture: Image.Image, size: int | None) -> Image.Image:
-    """The picture with its shorter side no longer than `size`, its shape kept."""
-    factor = size / min(picture.size) if size else 1.0
-    if factor >= 1:
+    """The picture with its shorter side about `size`, its shape kept."""
+    factor = shrinking(min(picture.size), size)
+    if factor == 1:
         return picture
     width, height = (max(round(side * factor), 1) for side in picture.size)
     return picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)

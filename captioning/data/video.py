@@ -122,8 +122,8 @@ class Clip:
 
         A moment shows the last frame that began by then, and every frame comes once: a clip of fewer frames than
         asked for gives those it has. Times are those at which the frames begin, in seconds from the first of the clip.
-        A clip that breaks off ends there. `size` is a hint, in pixels, that no side needs more than this: larger frames
-        are reduced until their shorter side has it. `threads` decode a file.
+        A clip that breaks off ends there. `size` is a hint, in pixels, that no side needs more than this: frames larger
+        by a third or more are reduced until their shorter side has it. `threads` decode a file.
 
         Raises:
             UserError: the file is missing, no video, without a frame that can be decoded, too large, or took too long;

@@ -12,7 +12,7 @@ from av import VideoFrame
 from av.video.reformatter import VideoReformatter
 from PIL import Image
 
-from captioning.data.images import to_rgb
+from captioning.data.images import shrinking, to_rgb
 from captioning.data.regular_file import one_line, open_regular
 from captioning.data.video_stream import NoVideo, Stream, TimeUp, open_stream
 from captioning.errors import UserError
@@ -106,13 +106,13 @@ class VideoFile:
 def picture(
     frame: VideoFrame, reformat: Callable[..., VideoFrame], shape: float, size: int | None, count: int
 ) -> Image.Image:
-    """A decoded frame as it is meant to be seen: RGB, square pixels, upright, its shorter side at most `size`.
+    """A decoded frame as it is meant to be seen: RGB, square pixels, upright, about `size` on its shorter side.
 
     `shape`: how many times as wide as high its pixels are. It is one of `count` frames, which are reduced further where
     all of them together would be too many pixels.
     """
     width, height = square_pixels(frame.width, frame.height, shape)
-    shrink = min(1.0, size / min(width, height) if size else 1.0, (MAX_PIXELS_IN_ALL / count / width / height) ** 0.5)
+    shrink = min(shrinking(min(width, height), size), (MAX_PIXELS_IN_ALL / count / width / height) ** 0.5)
     width, height = max(round(width * shrink), 1), max(round(height * shrink), 1)
     transparent = frame.format.name == "pal8" or any(component.is_alpha for component in frame.format.components)
     rgb = reformat(frame, width, height, "rgba" if transparent else "rgb24", interpolation="BICUBIC").to_ndarray()

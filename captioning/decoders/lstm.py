@@ -27,6 +27,20 @@ def initialise_gates(*parts: nn.Linear) -> None:
         nn.init.constant_(bias.view(4, -1)[1], 1 / len(biases))
 
 
+def initialise_memory(*lstms: nn.LSTM, forget: float) -> None:
+    """Orthogonal from step to step and `forget` as the bias of the forget gates, for what has to be kept for long.
+
+    A bias of two keeps seven eighths of a cell from one step to the next, of one less than three quarters.
+    """
+    for lstm in lstms:
+        nn.init.xavier_uniform_(lstm.weight_ih_l0)
+        for gate in lstm.weight_hh_l0.chunk(4):
+            nn.init.orthogonal_(gate)
+        for bias, kept in ((lstm.bias_ih_l0, forget), (lstm.bias_hh_l0, 0.0)):
+            nn.init.zeros_(bias)
+            nn.init.constant_(bias.view(4, -1)[1], kept)
+
+
 def start_cell(like: Tensor, rows: int, width: int) -> Tensor:
     """Zeros (B, R, W) on the device of `like` (B, ...), in single precision at least.
 
