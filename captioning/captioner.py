@@ -272,9 +272,7 @@ class Captioner:
             mine = [i for i, (other, _) in enumerate(pictures) if other is encoder]
             with torch.inference_mode():
                 memory = encoder(encoder.collate([pictures[i][1] for i in mine]).to(self.device))
-            found = describe(
-                self.decoder, memory, self.vocabulary, generation, details=details, class_names=names
-            )
+            found = describe(self.decoder, memory, self.vocabulary, generation, details=details, class_names=names)
             captions |= dict(zip(mine, found, strict=True))
         return [captions[i] for i in range(len(pictures))]
 

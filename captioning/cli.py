@@ -135,8 +135,14 @@ def score(
         from captioning.metrics.score import score as run
 
         return run(
-            references, predictions, metrics=tuple(metrics.split(",")), json_file=json, per_image=per_image,
-            against=against, allow_missing=allow_missing, split=split,
+            references,
+            predictions,
+            metrics=tuple(metrics.split(",")),
+            json_file=json,
+            per_image=per_image,
+            against=against,
+            allow_missing=allow_missing,
+            split=split,
         )
 
     finish(verb)

@@ -52,6 +52,7 @@ def serve(captioner: Captioner, folder: Path, *, host: str, port: int | None) ->
 
 def build(captioner: Captioner, samples: list[Path]) -> gradio.Blocks:
     """The page: what to caption and how on the left, the sentences on the right."""
+
     def respond(upload: str | None, method: str, count: float, forced: str) -> str:
         return answer(captioner, upload, method, count, forced)
 

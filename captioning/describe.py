@@ -21,8 +21,15 @@ SEEN = 512  # pixels of a side that the panels of an attention strip need at mos
 
 
 def run(
-    paths: Iterable[Path], *, model: str | None, options: dict[str, Any], as_json: bool, attention: Path | None,
-    recursive: bool, device: str | None, batch_size: int = 16,
+    paths: Iterable[Path],
+    *,
+    model: str | None,
+    options: dict[str, Any],
+    as_json: bool,
+    attention: Path | None,
+    recursive: bool,
+    device: str | None,
+    batch_size: int = 16,
 ) -> int:
     """One line a photo. -> exit status: 1 where a photo could not be read, each named on stderr, the others done."""
     strips = AttentionStrips(attention) if attention else None

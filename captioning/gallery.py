@@ -203,4 +203,3 @@ def bars(lengths: Mapping[int, int]) -> str:
         f'<span>{words}</span><i style="width:{100 * count / most:.1f}%"></i><span>{count:,}</span>'
         for words, count in lengths.items()
     )
-

@@ -76,4 +76,3 @@ def bomb(dice: random.Random) -> bytes:
     place = content.find(b"\xff\xc2")
     content[place + 5 : place + 9] = b"\xff\xff\xff\xff"
     return bytes(content)
-

@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from hydra.utils import instantiate
@@ -21,6 +22,8 @@ from captioning.data.extract import stored
 from captioning.data.importing import described
 from captioning.data.module import CaptionData, Examples
 from captioning.data.source import Example
+from captioning.decoders.base import Decoder
+from captioning.encoders.base import Encoder
 from captioning.errors import UserError
 from captioning.training.averaging import MovingAverage
 from captioning.training.callbacks import AtomicCheckpointIO, Curves, Progress, SeedEveryStep
@@ -67,9 +70,33 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
         start.fill("decoder", decoder)
     if config.compile:
         compile_teaching(encoder, decoder)
+    task = make_task(config, encoder, decoder, vocabulary, train_examples, val_examples)
+    seen = {"source": source, "encoder": encoder, "store": store}
+    data = make_data(config, task, train_examples, val_examples, seen)
+    require_room_for_run(folder, encoder, decoder, averaged=bool(config.get("ema")))
+    trainer = make_trainer(config, folder, callbacks)
+    if len(val_examples) < trainer.world_size:
+        raise UserError(f"{len(val_examples)} validation pictures for {trainer.world_size} processes: use fewer")
+    log.info(_summary(train_examples, val_examples, task, folder))
+    try:
+        trainer.fit(task, data, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:  # how Lightning passes on an interruption
+        raise KeyboardInterrupt from None
+    return finish(config, folder, task, trainer)
+
+
+def make_task(
+    config: DictConfig,
+    encoder: Encoder,
+    decoder: Decoder,
+    vocabulary: Vocabulary,
+    train_examples: list[Example],
+    val_examples: list[Example],
+) -> CaptioningTask:
+    """What is learnt, by which objective, and on what it is judged."""
     objective = instantiate(config.objective)
     objective.setup(vocabulary, {e.id: e.captions for e in train_examples})
-    task = CaptioningTask(
+    return CaptioningTask(
         encoder,
         decoder,
         vocabulary,
@@ -82,25 +109,25 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
         encoder_lr=config.encoder_lr,
         finetune_from_epoch=config.finetune_from_epoch,
     )
-    shared = {"source": source, "encoder": encoder, "store": store, "vocabulary": vocabulary}
-    shared |= {"captions_per_image": config.captions_per_image, "seed": config.seed}
-    data = CaptionData(
-        Examples(train_examples, **shared | ({} if objective.reads_captions else {"vocabulary": None}), vary=True),
-        Examples(val_examples, **shared),
+
+
+def make_data(
+    config: DictConfig,
+    task: CaptioningTask,
+    train_examples: list[Example],
+    val_examples: list[Example],
+    seen: dict[str, Any],
+) -> CaptionData:
+    """Batches of both splits. `seen`: the source, encoder and store that pictures or their features come from."""
+    shared = seen | {"captions_per_image": config.captions_per_image, "seed": config.seed}
+    words = task.vocabulary if task.objective.reads_captions else None
+    return CaptionData(
+        Examples(train_examples, **shared, vocabulary=words, vary=True),
+        Examples(val_examples, **shared, vocabulary=task.vocabulary),
         batch_size=config.batch_size,
         num_workers=config.num_workers,
         seed=config.seed,
     )
-    require_room_for_run(folder, encoder, decoder, averaged=bool(config.get("ema")))
-    trainer = make_trainer(config, folder, callbacks)
-    if len(val_examples) < trainer.world_size:
-        raise UserError(f"{len(val_examples)} validation pictures for {trainer.world_size} processes: use fewer")
-    log.info(_summary(train_examples, val_examples, vocabulary, encoder, decoder, folder))
-    try:
-        trainer.fit(task, data, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit:  # how Lightning passes on an interruption
-        raise KeyboardInterrupt from None
-    return finish(config, folder, task, trainer)
 
 
 def make_trainer(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = ()) -> pl.Trainer:
@@ -187,11 +214,12 @@ def _checkpoint(folder: Path, resume: str | None) -> Path | None:
     return None
 
 
-def _summary(train: list[Example], val: list[Example], vocabulary: Vocabulary, encoder, decoder, folder: Path) -> str:
-    size = sum(p.numel() for p in decoder.parameters()) / 1e6
+def _summary(train: list[Example], val: list[Example], task: CaptioningTask, folder: Path) -> str:
+    size = sum(p.numel() for p in task.decoder.parameters()) / 1e6
     return (
-        f"{len(train):,} training and {len(val):,} validation pictures, {len(vocabulary):,} words; "
-        f"{type(encoder).__name__} -> {type(decoder).__name__} ({size:.1f} million parameters); run folder {folder}"
+        f"{len(train):,} training and {len(val):,} validation pictures, {len(task.vocabulary):,} words; "
+        f"{type(task.encoder).__name__} -> {type(task.decoder).__name__} ({size:.1f} million parameters); "
+        f"run folder {folder}"
     )
 
 

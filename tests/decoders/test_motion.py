@@ -101,7 +101,6 @@ def learned(name: str) -> tuple[float, float]:
     return 100 * evaluate(references, hypotheses, metrics=("cider",)).corpus["CIDEr"], sum(right) / len(right)
 
 
-
 @pytest.mark.parametrize("name", ["s2vt", "temporal_attention", "transformer"])
 def test_who_sees_the_order_of_frames_says_what_pooling_cannot_know(name):
     (pooled, guessed), (cider, told) = learned("mean_pool"), learned(name)
