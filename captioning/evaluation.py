@@ -16,6 +16,7 @@ from captioning.data.extract import examples_of, stored
 from captioning.data.kinds import is_clip
 from captioning.data.module import EpochSampler, Examples, loader
 from captioning.data.source import Example, Source
+from captioning.errors import UserError
 from captioning.files import write_whole
 from captioning.memory import VisualMemory
 from captioning.metrics.report import evaluate
@@ -70,6 +71,8 @@ def run(config: DictConfig, folder: Path) -> int:
     captioner = load(config.model, device=config.device, allow=config.allow)
     source_config = {key: value for key, value in config.data.items() if key != "split"}
     source = instantiate(source_config)
+    if "_target_" not in config.get("generation", {"_target_": None}):
+        raise UserError("generation.KEY=VALUE changes a search that is named: generation=beam generation.alpha=1.4")
     generation = instantiate(config.generation) if "generation" in config else None  # else the model's own
     references, hypotheses = caption_split(
         captioner,

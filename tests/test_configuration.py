@@ -49,6 +49,7 @@ SCENES = ["data=scenes", "data.train=4", "vocabulary.min_count=1"]
         (["evaluate", "model=MODEL", "data=scenes", "data.split=nonsense"], "nonsense"),
         (["evaluate", "model=MODEL", "device=nonsense"], "nonsense"),
         (["evaluate", "model=MODEL", "generation=nonsense", "data.root=gone"], "nonsense"),
+        (["evaluate", "model=MODEL", "data=scenes", "+generation.alpha=2"], "generation=beam"),
         (["extract", "data.root=gone"], "flickr8k"),
         (["extract", "data=nonsense"], "nonsense"),
         (["extract", "encoder=nonsense"], "nonsense"),
