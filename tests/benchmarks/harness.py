@@ -42,8 +42,8 @@ class Figure:
     def met(self) -> bool:
         """Whether the goal is reached."""
         if self.ratio is not None:
-            return self.ratio >= self.goal
-        return self.ours >= self.goal if self.higher else self.ours <= self.goal
+            return bool(self.ratio >= self.goal)
+        return bool(self.ours >= self.goal if self.higher else self.ours <= self.goal)  # not one of NumPy's
 
     def line(self) -> str:
         """name  ours  peer  ratio  goal  met|short"""
