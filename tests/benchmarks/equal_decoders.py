@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -51,19 +54,34 @@ def memory(images: int, tokens: int, width: int = WIDTH) -> VisualMemory:
     return VisualMemory(features, torch.ones(images, tokens, dtype=torch.bool), features.mean(1))
 
 
+def trained(images: int) -> tuple[Transformer, VisualMemory]:
+    """The decoder of the shipped model, and what its encoder makes of the first of Flickr8k's dev photos."""
+    from captioning.captioner import load
+    from captioning.data.flickr8k import Flickr8k
+
+    model = load("flickr8k", device="cpu")
+    source = Flickr8k(Path(os.environ["CAPTIONING_DATA"]) / "flickr8k")
+    with torch.no_grad():
+        seen = [model.encoder.read(source.image(example)) for example in source.examples("val")[:images]]
+        memory = model.encoder(torch.stack(seen))
+        model.decoder.predict.bias[[PAD, BOS, UNK]] = NEVER  # which only one of the two would say
+    return model.decoder, memory
+
+
 def theirs(decoder: Transformer):
     """The same decoder as a `PegasusForConditionalGeneration`, whose encoder is not used."""
     from transformers import PegasusConfig, PegasusForConditionalGeneration
 
+    heads = decoder.layers[0].listen.heads
     config = PegasusConfig(
-        vocab_size=WORDS,
-        d_model=WIDTH,
+        vocab_size=decoder.embed.num_embeddings,
+        d_model=decoder.embed.embedding_dim,
         encoder_layers=1,
-        decoder_layers=LAYERS,
-        encoder_attention_heads=HEADS,
-        decoder_attention_heads=HEADS,
+        decoder_layers=len(decoder.layers),
+        encoder_attention_heads=heads,
+        decoder_attention_heads=heads,
         encoder_ffn_dim=HIDDEN,
-        decoder_ffn_dim=HIDDEN,
+        decoder_ffn_dim=decoder.layers[0].think[0].out_features,
         activation_function="relu",
         scale_embedding=True,
         max_position_embeddings=PLACES,
