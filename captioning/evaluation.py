@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from captioning.allocator import keep_freed_memory
 from captioning.captioner import Captioner, describe, load
@@ -71,9 +71,10 @@ def run(config: DictConfig, folder: Path) -> int:
     captioner = load(config.model, device=config.device, allow=config.allow)
     source_config = {key: value for key, value in config.data.items() if key != "split"}
     source = instantiate(source_config)
-    if "_target_" not in config.get("generation", {"_target_": None}):
+    generation = config.get("generation")
+    if generation is not None and not (OmegaConf.is_dict(generation) and "_target_" in generation):
         raise UserError("generation.KEY=VALUE changes a search that is named: generation=beam generation.alpha=1.4")
-    generation = instantiate(config.generation) if "generation" in config else None  # else the model's own
+    generation = instantiate(generation) if generation else None  # else the model's own
     references, hypotheses = caption_split(
         captioner,
         source,
