@@ -125,7 +125,7 @@ def load_bundle(folder: str | Path, *, allow: Sequence[str] = ()) -> Bundle:
         with limited_to(4 * sum(map(math.prod, shapes.values()))):
             encoder = build(config["encoder"], trusted, kind=Encoder, weights="none", file=None, finetune=False)
             sizes = {"visual_width": encoder.width, "vocabulary_size": len(vocabulary)}
-            decoder = build(config["decoder"], trusted, kind=Decoder, **sizes)
+            decoder = build(config["decoder"], trusted, kind=Decoder, otherwise=sizes)
         generation = build_generation(config["generation"], trusted)
     except UserError as error:
         raise UserError(f"{folder}/config.yaml: {error}") from None
@@ -169,20 +169,27 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def build(config: Any, trusted: Sequence[str], *, kind: type = object, **given: Any) -> Any:
+def build(
+    config: Any,
+    trusted: Sequence[str],
+    *,
+    kind: type = object,
+    otherwise: Mapping[str, Any] | None = None,
+    **given: Any,
+) -> Any:
     """What untrusted `config` describes by `_target_` and keywords, nested ones too; plain data stays what it is.
 
-    `kind` is the class that the outermost must be of; `given` goes to every part that takes it, whatever `config` says.
-    Raises UserError for anything but a class defined in a trusted package.
+    `kind` is the class that the outermost must be of; `given` goes to every part that takes it, whatever `config` says,
+    and `otherwise` where `config` says nothing. Raises UserError for anything but a class defined in a trusted package.
     """
     if isinstance(config, list):
-        return [build(value, trusted, **given) for value in config]
+        return [build(value, trusted, otherwise=otherwise, **given) for value in config]
     if isinstance(config, str) and "${" in config:
         raise UserError(f"{config!r}: a model may not refer to anything outside itself")
     if not isinstance(config, dict):
         return config
     plain = {key: value for key, value in config.items() if key not in ("_target_", "_convert_")}
-    keywords = {key: build(value, trusted, **given) for key, value in plain.items()}
+    keywords = {key: build(value, trusted, otherwise=otherwise, **given) for key, value in plain.items()}
     if "_target_" not in config and kind is object:
         return keywords
     meddling = {"_args_", "_partial_", "_recursive_"} & set(keywords)
@@ -192,7 +199,8 @@ def build(config: Any, trusted: Sequence[str], *, kind: type = object, **given: 
     if not (isinstance(found, type) and issubclass(found, kind)):
         raise UserError(f"{config['_target_']} is not a part of a captioner, or not the one that stands there")
     takes = inspect.signature(found).parameters
-    return found(**keywords | {key: value for key, value in given.items() if key in takes})
+    defaults, given = ({key: v for key, v in part.items() if key in takes} for part in (otherwise or {}, given))
+    return found(**defaults | keywords | given)
 
 
 def build_generation(config: dict[str, Any], trusted: Sequence[str]) -> Callable:

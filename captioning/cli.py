@@ -119,6 +119,22 @@ def caption(
 
 
 @app.command()
+def ensemble(
+    models: Annotated[list[str], typer.Argument(help="Folders, runs or shipped names.", show_default=False)],
+    output: Annotated[Path, typer.Option(help="The folder of the new model.", show_default=False)],
+    half: Annotated[bool, typer.Option("--half", help="Keep the weights as float16.")] = False,
+) -> None:
+    """Join models that have the same words into one, which averages what they believe of every next word."""
+
+    def verb() -> int:
+        from captioning.joining import run
+
+        return run(models, output, half=half)
+
+    finish(verb)
+
+
+@app.command()
 def score(
     references: Annotated[Path, typer.Argument(help="COCO, Karpathy, JSONL or Flickr8k captions.", show_default=False)],
     predictions: Annotated[list[Path], typer.Argument(help="COCO results or JSONL files.", show_default=False)],

@@ -55,6 +55,17 @@ def mean_attention(attentions: Sequence[Tensor | None]) -> Tensor | None:
     return torch.stack(present).mean(0)
 
 
+def narrowed(memory: VisualMemory, spans: Sequence[Sequence[int]] | None) -> VisualMemory:
+    """The memory of an encoder that gives only these channels, spans [start, stop), one after the other."""
+    if spans is None or list(map(list, spans)) == [[0, memory.tokens.shape[-1]]]:
+        return memory
+
+    def cut(values: Tensor) -> Tensor:
+        return torch.cat([values[..., start:stop] for start, stop in spans], -1)
+
+    return replace(memory, tokens=cut(memory.tokens), pooled=cut(memory.pooled))
+
+
 class Ensemble(Decoder):
     """Averages the log-probabilities of decoders that share a vocabulary, each over a context of its own.
 
@@ -62,15 +73,22 @@ class Ensemble(Decoder):
     sum to one until a softmax is taken. One decoder alone gives its own log-probabilities.
     """
 
-    def __init__(self, decoders: Sequence[Decoder]):
+    def __init__(self, decoders: Sequence[Decoder], channels: Sequence[Sequence[Sequence[int]] | None] | None = None):
+        """`channels`: for every decoder the spans [start, stop) of a token's values that it sees; None for all."""
         super().__init__()
         if not decoders:
             raise UserError("ensemble: there is no decoder in it: name at least one model")
+        if channels is not None and len(channels) != len(decoders):
+            raise UserError(f"ensemble: {len(channels)} lists of channels for {len(decoders)} decoders")
         self.decoders = nn.ModuleList(decoders)
+        self.channels = channels or [None] * len(decoders)
 
     def prepare(self, memory: VisualMemory | Sequence[VisualMemory]) -> Contexts:
         """`memory` for all decoders, or one for each, of the same images in the same order."""
-        memories = [memory] * len(self.decoders) if isinstance(memory, VisualMemory) else memory
+        if isinstance(memory, VisualMemory):
+            memories = [narrowed(memory, spans) for spans in self.channels]
+        else:
+            memories = memory
         if len(memories) != len(self.decoders):
             raise ValueError(f"{len(memories)} memories for {len(self.decoders)} decoders")
         return Contexts([decoder.prepare(each) for decoder, each in zip(self.decoders, memories, strict=True)])

