@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from captioning.encoders.base import Encoder
+from captioning.encoders.side_by_side import SideBySide
 from captioning.errors import UserError
 from captioning.vocabulary import Vocabulary
 
@@ -35,6 +38,25 @@ class Start:
                     f"give the {part} options that it was trained with"
                 )
         module.load_state_dict(theirs)
+
+    def seeing_more(self, encoder: Encoder) -> Start:
+        """The start for an encoder whose first backbone alone is that of this model: the further ones are added.
+
+        The decoder hears nothing of them at first: what it multiplies with their channels is zero (a norm's scale,
+        one). Any other encoder leaves the start as it is.
+        """
+        if not isinstance(encoder, SideBySide) or any(name.startswith("encoder.encoders.") for name in self.weights):
+            return self
+        narrow, more = encoder.encoders[0].width, encoder.width - encoder.encoders[0].width
+        weights = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
+        for name, tensor in self.weights.items():
+            if name.startswith("encoder."):
+                name = f"encoder.encoders.0.{name.removeprefix('encoder.')}"
+            elif tensor.dim() and tensor.shape[-1] == narrow:
+                scale = tensor.dim() == 1 and name.endswith(".weight")
+                tensor = F.pad(tensor, (0, more), value=1.0 if scale else 0.0)
+            weights[name] = tensor
+        return replace(self, weights=weights)
 
 
 def read_start(path: str | Path) -> Start:

@@ -60,6 +60,7 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
     config.encoder = described(config.encoder, config.store)
     encoder = instantiate(config.encoder)
     if start:
+        start = start.seeing_more(encoder)
         start.fill("encoder", encoder)
     plain = OmegaConf.to_container(config.encoder, resolve=True)
     with first_process_first():

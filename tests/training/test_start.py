@@ -3,10 +3,16 @@
 import pytest
 import torch
 from test_train import DECODERS, configuration, stop_at, weights
+from tiny_model import ENCODER, pictures, saved_model
 
+from captioning.bundle import load_bundle
+from captioning.decoders.show_attend_tell import ShowAttendTell
+from captioning.encoders.grid import GridEncoder
+from captioning.encoders.side_by_side import SideBySide
 from captioning.errors import UserError
 from captioning.training.callbacks import read_curves
 from captioning.training.self_critical import SelfCritical
+from captioning.training.start import read_start
 from captioning.training.train import train
 from captioning.vocabulary import Vocabulary
 
@@ -96,3 +102,27 @@ def test_a_second_phase_goes_on_from_the_best_of_the_first(tmp_path):
     assert run(configuration(*options, "resume=auto", "then.trainer.max_epochs=2"), tmp_path) == 0
     assert len(read_curves(tmp_path / "then")["train/reward"]) == 2
     assert len(read_curves(tmp_path)["train/loss"]) == 1
+
+
+@torch.no_grad()
+def test_a_model_goes_on_with_a_second_backbone_beside_its_own(tmp_path):
+    """At first the decoder hears nothing of it, so it says what it said before."""
+    before = load_bundle(saved_model(tmp_path / "before"))
+    torch.manual_seed(9)
+    both = SideBySide(encoders=[GridEncoder(**ENCODER, weights="none") for _ in range(2)]).eval()
+    start = read_start(tmp_path / "before").seeing_more(both)
+    start.fill("encoder", both)
+    options = {key: value for key, value in before.config["decoder"].items() if key != "_target_"}
+    after = ShowAttendTell(visual_width=both.width, vocabulary_size=len(before.vocabulary), **options).eval()
+    start.fill("decoder", after)
+    seen, words = (
+        torch.stack([before.encoder.read(picture) for picture in pictures(3)]),
+        torch.tensor([[[1, 5, 7]]] * 3),
+    )
+    expected = before.decoder(before.decoder.prepare(before.encoder(seen)), words)
+    torch.testing.assert_close(after(after.prepare(both(seen)), words), expected)
+
+
+def test_an_encoder_that_is_no_pair_leaves_the_start_as_it_is(tmp_path):
+    start = read_start(saved_model(tmp_path / "before"))
+    assert start.seeing_more(GridEncoder(**ENCODER, weights="none")) is start
