@@ -97,7 +97,10 @@ def test_a_bad_clip_is_named_and_the_others_are_done(captioning, model, clips, p
 def test_a_clip_given_twice_is_said_twice(captioning, model, clips):  # noqa: F811
     _, once, _ = captioning("caption", clips[0], "--model", model, "--every", "1", "--json")
     _, twice, _ = captioning("caption", clips[0], clips[0], "--model", model, "--every", "1", "--json")
-    assert twice == once * 2
+    alone, together = ([json.loads(line) for line in lines] for lines in (once * 2, twice))
+    scores, others = ([said.pop("score") for said in lines] for lines in (alone, together))
+    assert together == alone
+    assert scores == pytest.approx(others, abs=1e-4), "company in a batch may change the last bits of a product"
 
 
 def test_the_page_has_eight_frames_and_the_sentences_of_each_clip(captioning, model, clips, photos, tmp_path):  # noqa: F811
