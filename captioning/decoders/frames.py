@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from captioning.decoders.lstm import read_sequence
+from captioning.decoders.lstm import LSTM, read_sequence
 from captioning.decoders.positions import token_positions
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
@@ -65,7 +65,7 @@ class FrameOrder(nn.Module):
         if kind not in ("recurrent", "times", "none"):
             raise UserError(f"decoder.order is {kind!r}: it is recurrent, times or none")
         self.kind = kind
-        self.lstm = nn.LSTM(width, width, batch_first=True, bidirectional=True) if kind == "recurrent" else None
+        self.lstm = LSTM(width, width, batch_first=True, bidirectional=True) if kind == "recurrent" else None
 
     def forward(self, tokens: Tensor, memory: VisualMemory, frames: Frames) -> Tensor:
         """tokens (B, N, W) of `memory`, grouped as `frames` -> (B, N, W)."""

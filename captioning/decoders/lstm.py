@@ -63,3 +63,13 @@ def read_sequence(lstm: nn.LSTM, x: Tensor, mask: Tensor) -> tuple[Tensor, tuple
     outputs, last = lstm(pack_padded_sequence(x, counts, batch_first=True, enforce_sorted=False))
     outputs, _ = pad_packed_sequence(outputs, batch_first=True, total_length=x.shape[1])
     return torch.zeros_like(outputs).scatter(1, front.expand_as(outputs), outputs), last
+
+
+class LSTM(nn.LSTM):
+    """torch's, in single precision where the processor has no bfloat16 one: mixed precision would fail there."""
+
+    def forward(self, x: Tensor, before: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        if self.weight_ih_l0.device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            return super().forward(x, before)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float(), before and (before[0].float(), before[1].float()))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from captioning.decoders.base import Context, Decoder, LSTMState, StepOutput, Taught
 from captioning.decoders.dropout import Dropout
-from captioning.decoders.lstm import start_cell
+from captioning.decoders.lstm import LSTM, start_cell
 from captioning.memory import VisualMemory
 from captioning.vocabulary import PAD
 
@@ -43,7 +43,7 @@ class MeanPool(Decoder):
         self.image = nn.Sequential(nn.Linear(visual_width, embedding), Dropout(dropout))
         self.embed = nn.Embedding(vocabulary_size, embedding, padding_idx=PAD)
         between = dropout if layers > 1 else 0.0  # torch warns of dropout between the layers of one
-        self.lstm = nn.LSTM(embedding, width, layers, batch_first=True, dropout=between)
+        self.lstm = LSTM(embedding, width, layers, batch_first=True, dropout=between)
         self.predict = nn.Linear(width, vocabulary_size)
         self.dropout = Dropout(dropout)
 

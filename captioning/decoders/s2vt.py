@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from captioning.decoders.base import Context, Decoder, State, StepOutput, Taught, select_rows
 from captioning.decoders.dropout import Dropout
 from captioning.decoders.frames import Frames
-from captioning.decoders.lstm import initialise_memory, read_sequence
+from captioning.decoders.lstm import LSTM, initialise_memory, read_sequence
 from captioning.memory import VisualMemory
 from captioning.vocabulary import PAD
 
@@ -61,9 +61,9 @@ class S2VT(Decoder):
         super().__init__()
         self.image = nn.Sequential(nn.Linear(visual_width, embedding), Dropout(dropout))
         self.embed = nn.Embedding(vocabulary_size, embedding, padding_idx=PAD)
-        self.see = nn.LSTM(embedding, width, batch_first=True)
+        self.see = LSTM(embedding, width, batch_first=True)
         self.pass_on = nn.Linear(width, embedding)
-        self.tell = nn.LSTM(embedding, width, batch_first=True)
+        self.tell = LSTM(embedding, width, batch_first=True)
         self.predict = nn.Linear(width, vocabulary_size)
         self.dropout = Dropout(dropout)
         self.initialise()

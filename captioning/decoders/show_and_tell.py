@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from captioning.decoders.base import Context, Decoder, LSTMState, StepOutput, Taught
 from captioning.decoders.dropout import Dropout
+from captioning.decoders.lstm import LSTM
 from captioning.memory import VisualMemory
 from captioning.vocabulary import PAD
 
@@ -35,7 +36,7 @@ class ShowAndTell(Decoder):
         super().__init__()
         self.image = nn.Sequential(nn.Linear(visual_width, embedding), nn.BatchNorm1d(embedding))
         self.embed = nn.Embedding(vocabulary_size, embedding, padding_idx=PAD)
-        self.lstm = nn.LSTM(embedding, width, batch_first=True)
+        self.lstm = LSTM(embedding, width, batch_first=True)
         self.predict = nn.Linear(width, vocabulary_size)
         self.dropout = Dropout(dropout)
 
