@@ -56,7 +56,7 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
     if start:
         vocabulary = start.vocabulary
     else:
-        vocabulary = Vocabulary.build((c for e in train_examples for c in e.captions), **config.vocabulary)
+        vocabulary = Vocabulary.build(source.texts(train_examples), **config.vocabulary)
     config.encoder = described(config.encoder, config.store)
     encoder = instantiate(config.encoder)
     if start:

@@ -34,6 +34,11 @@ def test_views_of_a_photo_differ_and_stay_the_same(scenes):
     assert pictures[1].shape != pictures[2].shape or not np.array_equal(pictures[1], pictures[2])
 
 
+def test_a_caption_is_counted_once_however_often_its_photo_is_seen(scenes):
+    views = Views(source=scenes, views=3)
+    assert views.texts(views.examples("train")) == scenes.texts(scenes.examples("train"))
+
+
 @pytest.mark.parametrize("views", [0, -1, 1.5, "two", True])
 def test_how_often_is_a_number(scenes, views):
     with pytest.raises(UserError, match="data.views"):
