@@ -69,7 +69,8 @@ class LSTM(nn.LSTM):
     """torch's, in single precision where the processor has no bfloat16 one: mixed precision would fail there."""
 
     def forward(self, x: Tensor, before: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        if self.weight_ih_l0.device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        mixed = self.weight_ih_l0.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        if not mixed or torch.ops.mkldnn._is_mkldnn_bf16_supported():
             return super().forward(x, before)
         with torch.autocast("cpu", enabled=False):
             return super().forward(x.float(), before and (before[0].float(), before[1].float()))
