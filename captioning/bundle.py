@@ -69,6 +69,19 @@ def save_bundle(folder: str | Path, bundle: Bundle, *, card: str, half: bool = F
     return Path(folder)
 
 
+def read_card(folder: Path) -> str:
+    """The README.md of a bundle; nothing where there is none that can be read."""
+    try:
+        return (folder / "README.md").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def target(part: Callable) -> str:
+    """What a configuration calls a class or function."""
+    return f"{part.__module__}.{part.__qualname__}"
+
+
 def as_half(tensor: Tensor) -> Tensor:
     """Real numbers as float16, unless one of them is too large for it."""
     if not tensor.is_floating_point() or not (tensor.abs() <= torch.finfo(torch.float16).max).all():

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Siz
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from captioning.decoders.base import Decoder
 from captioning.encoders.base import Encoder
 from captioning.errors import UserError
 from captioning.generation.beam import beam
+from captioning.generation.consensus import consensus
 from captioning.generation.constraints import Limits
 from captioning.generation.sampling import sample
 from captioning.generation.word_options import with_vocabulary
@@ -218,16 +220,18 @@ class Captioner:
     def strategy(self, options: Mapping[str, Any]) -> Callable:
         """The bundle's generation with `options` on top.
 
-        A beam size or a number of captions asks for beam search, a number of samples or a temperature for sampling,
-        whatever it was; then only what every way of generating knows is kept of the bundle's own options.
+        A beam size or a number of captions asks for beam search (by consensus, where it was by consensus), a number of
+        samples or a temperature for sampling, whatever it was; then only what every way of generating knows is kept of
+        the bundle's own options.
         """
         own = self.bundle.generation
-        for way, words in ((beam, {"beam_size", "num_captions"}), (sample, {"num_samples", "temperature"})):
-            if own.func is not way and words & set(options):
+        beams = (beam, consensus)
+        for ways, words in ((beams, {"beam_size", "num_captions"}), ((sample,), {"num_samples", "temperature"})):
+            if own.func not in ways and words & set(options):
                 shared = {limit.name for limit in fields(Limits)}
-                own = partial(way, **{name: value for name, value in own.keywords.items() if name in shared})
+                own = partial(ways[0], **{name: value for name, value in own.keywords.items() if name in shared})
         captions = options.get("num_captions", 1)
-        if own.func is beam and captions > options.get("beam_size", own.keywords.get("beam_size", 5)):
+        if own.func in beams and captions > options.get("beam_size", signature(own).parameters["beam_size"].default):
             options = {**options, "beam_size": captions}
         return partial(own, **options)
 

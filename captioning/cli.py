@@ -118,6 +118,15 @@ def caption(
     finish(verb)
 
 
+@app.command(context_settings=HYDRA)
+def remember(context: typer.Context) -> None:
+    """Give a model a memory of captioned photos: captioning remember model=NAME data=NAME output=DIR [KEY=VALUE ...]
+
+    Its captions are then chosen by what people said of photos like the one before it (generation=consensus).
+    """
+    hydra_verb("remember", context.args)
+
+
 @app.command()
 def ensemble(
     models: Annotated[list[str], typer.Argument(help="Folders, runs or shipped names.", show_default=False)],

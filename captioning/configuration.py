@@ -16,6 +16,7 @@ VERBS = {
     "train": "captioning.training.train",
     "evaluate": "captioning.evaluation",
     "extract": "captioning.data.extract",
+    "remember": "captioning.remembering",
     "regions": "captioning.region_report",
 }
 

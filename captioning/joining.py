@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from captioning.bundle import Bundle, load_bundle, save_bundle
+from captioning.bundle import Bundle, load_bundle, read_card, save_bundle, target
 from captioning.decoders.ensemble import Ensemble
 from captioning.encoders.base import Encoder
 from captioning.encoders.side_by_side import SideBySide
 from captioning.errors import UserError
+from captioning.remembering import forgetting
 from captioning.shipped import find_model
 
 Part = tuple[Encoder, dict[str, Any]]  # an encoder and its configuration
@@ -19,9 +20,11 @@ Part = tuple[Encoder, dict[str, Any]]  # an encoder and its configuration
 def join(bundles: Sequence[Bundle], names: Sequence[str]) -> Bundle:
     """A bundle that says what all of `bundles` believe together, in the way of generating of the first.
 
-    An encoder that several have is kept once, and each decoder goes on seeing what its own encoder gives.
+    An encoder that several have is kept once, and each decoder goes on seeing what its own encoder gives. What they
+    remember of photos (`captioning remember`) is left out.
     Raises UserError, by their `names`, where vocabularies differ or encoders cannot stand side by side.
     """
+    bundles = [forgetting(bundle) for bundle in bundles]
     first = bundles[0]
     for bundle, name in zip(bundles, names, strict=True):
         if bundle.vocabulary.words != first.vocabulary.words:
@@ -56,25 +59,17 @@ def parts(bundle: Bundle) -> list[Part]:
     return list(zip(bundle.encoder.encoders, bundle.config["encoder"]["encoders"], strict=True))
 
 
-def target(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
 def run(models: Sequence[str], output: Path, *, half: bool) -> int:
     """`captioning ensemble`. -> exit status."""
     folders = [find_model(model) for model in models]
     joined = join([load_bundle(folder) for folder in folders], [str(folder) for folder in folders])
-    cards = [f"\n## {folder}\n\n{text}" for folder in folders if (text := card(folder))]
+    cards = [f"\n## {folder}\n\n{lowered(text)}" for folder in folders if (text := read_card(folder))]
     listed = "\n".join(f"- {folder}" for folder in folders)
     text = f"# {output.name}\n\nAn ensemble, which averages log-probabilities, of\n\n{listed}\n{''.join(cards)}"
     print(save_bundle(output, joined, card=text, half=half))
     return 0
 
 
-def card(folder: Path) -> str:
-    """The README.md of a bundle, one heading lower; none where there is none that can be read."""
-    try:
-        text = (folder / "README.md").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""
+def lowered(text: str) -> str:
+    """Markdown, its headings one lower."""
     return "".join(f"#{line}" if line.startswith("#") else line for line in text.splitlines(keepends=True))

@@ -94,6 +94,15 @@ def norms(kind: str, alpha: float, max_words: int) -> list[float]:
     return [((5 + length) / 6) ** alpha for length in lengths]
 
 
+def check_counts(num_captions: int, beam_size: int) -> None:
+    """Raises UserError where a search of that size cannot give so many captions."""
+    if not 1 <= num_captions <= beam_size:
+        raise UserError(
+            f"generation.num_captions is {num_captions} and generation.beam_size is {beam_size}: "
+            "a search gives at least one caption and no more than it has hypotheses"
+        )
+
+
 @torch.no_grad()
 def search(
     decoder: Decoder,
@@ -105,12 +114,7 @@ def search(
     details: bool,
 ) -> Generated:
     """Carries out a plan. Raises UserError where the options contradict it, or each other."""
-    beam_size = plan.width * plan.groups
-    if not 1 <= num_captions <= beam_size:
-        raise UserError(
-            f"generation.num_captions is {num_captions} and generation.beam_size is {beam_size}: "
-            "a search gives at least one caption and no more than it has hypotheses"
-        )
+    check_counts(num_captions, plan.width * plan.groups)
     allowed = limits("beam search", options, meaningless)
     forced = forced_words(allowed, context.device)
     words, scores = Search(context, plan, allowed, forced).run(decoder, context)

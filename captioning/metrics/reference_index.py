@@ -152,7 +152,7 @@ class ReferenceIndex:
         for order in range(2, MAX_ORDER + 1):
             numbers = self._numbers(self.words)
             keys = self._keys(order, self.words, numbers[1] if order > 2 else self.words)
-            self.tables.append(np.unique(keys[room[: len(keys)] >= order]))
+            self.tables.append(distinct(keys[room[: len(keys)] >= order]))
         sizes = [self.vocabulary_size, *map(len, self.tables)]
         self.offsets = [sum(sizes[:order]) for order in range(MAX_ORDER)]
         self.distinct = sum(sizes)
@@ -169,7 +169,7 @@ class ReferenceIndex:
         sentences, ngrams = keys // self.distinct, keys % self.distinct
         image = np.repeat(np.arange(len(self.per_image)), self.per_image)[sentences]
         keys = image * self.distinct + ngrams
-        self.row_keys = np.unique(keys)
+        self.row_keys = distinct(keys)
         rows_per_image = np.bincount(self.row_keys // self.distinct, minlength=len(self.per_image))
         self.first_row = np.cumsum(rows_per_image) - rows_per_image
         self.block = np.cumsum(rows_per_image * self.per_image) - rows_per_image * self.per_image
@@ -186,3 +186,9 @@ class ReferenceIndex:
         squares = (counts * self.idf[ngrams]) ** 2
         norms = sums(sentences * MAX_ORDER + order, squares, len(self.lengths) * MAX_ORDER)
         self.norms = np.sqrt(norms).reshape(-1, MAX_ORDER)  # (C, 4) of the tf-idf vector of each order
+
+
+def distinct(values: Integers) -> Integers:
+    """The distinct ones among numbers above -1, ascending. Several times faster than `np.unique`, which hashes."""
+    ordered = np.sort(values)
+    return ordered[np.diff(ordered, prepend=-1) != 0]

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from captioning.decoders.recall import forgetting
 from captioning.encoders.base import Encoder
 from captioning.encoders.side_by_side import SideBySide
 from captioning.errors import UserError
@@ -65,7 +66,7 @@ def read_start(path: str | Path) -> Start:
     if path.is_dir():
         vocabulary = Vocabulary.load(path / "vocabulary.json")
         try:
-            return Start(path, vocabulary, load_file(path / "weights.safetensors"))
+            return Start(path, vocabulary, forgetting(load_file(path / "weights.safetensors")))
         except (OSError, SafetensorError) as error:
             raise UserError(f"start={path}: weights.safetensors cannot be read: {error}") from None
     try:

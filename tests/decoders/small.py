@@ -11,6 +11,7 @@ from captioning.decoders.ensemble import Ensemble
 from captioning.decoders.hierarchical_attention import HierarchicalAttention
 from captioning.decoders.mean_pool import MeanPool
 from captioning.decoders.meshed_memory import MeshedMemory
+from captioning.decoders.recall import Recall
 from captioning.decoders.s2vt import S2VT
 from captioning.decoders.show_and_tell import ShowAndTell
 from captioning.decoders.show_attend_tell import ShowAttendTell
@@ -18,7 +19,7 @@ from captioning.decoders.temporal_attention import TemporalAttention
 from captioning.decoders.transformer import Transformer
 from captioning.decoders.up_down import UpDown
 from captioning.memory import VisualMemory
-from captioning.vocabulary import BOS, UNK
+from captioning.vocabulary import BOS, EOS, UNK
 
 IMAGES, ROWS, LENGTH, VISUAL_WIDTH, VOCABULARY = 3, 2, 5, 12, 31
 COUNTS = (7, 4, 1)  # real tokens of each image
@@ -48,7 +49,17 @@ SINGLE = {
 EVERY = {
     **SINGLE,
     "ensemble": lambda: Ensemble([UpDown(**SMALL_LSTM, attention=8), Transformer(**SMALL_TRANSFORMER)]),
+    "recall": lambda: recall(Transformer(**SMALL_TRANSFORMER)),
 }
+
+
+def recall(decoder: Decoder, *, photos: int = 9, **options) -> Recall:
+    """The decoder with a memory of random photos, of which the first has one caption, the second two, ..."""
+    generator = torch.Generator().manual_seed(2)
+    pooled = torch.randn(photos, VISUAL_WIDTH, generator=generator)
+    words = torch.randint(UNK + 1, VOCABULARY, (photos, photos, LENGTH), generator=generator).tolist()
+    said = [[[*caption[: 2 + n % 4], EOS] for n, caption in enumerate(each[: i + 1])] for i, each in enumerate(words)]
+    return Recall(decoder, **SIZES, **options).remember(pooled, said, dimensions=8)
 
 
 def build(name: str) -> Decoder:

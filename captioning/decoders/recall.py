@@ -1,0 +1,163 @@
+"""A decoder that remembers which photos it has seen, and what people said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from captioning.decoders.base import Context, Decoder, State, StepOutput, Taught
+from captioning.errors import UserError
+from captioning.memory import VisualMemory
+from captioning.metrics.reward import CiderReward
+from captioning.vocabulary import PAD
+
+MEMORY = ("projection", "offset", "keys", "captions", "said")
+WHOLE = ("captions", "said")  # numbers
+SMALLEST = 1e-3  # of a channel's standard deviation: one that hardly ever changes tells nothing
+
+
+@dataclass
+class Recalled(Context):
+    """What the decoder itself prepared, and the remembered photos that look most like each image."""
+
+    own: Context
+    photos: Tensor  # (B, N) their numbers, the most alike first
+    trust: Tensor  # (B, N) how much each counts, rows sum to one
+
+    def keep(self, images: Tensor) -> Recalled:
+        return replace(self, own=self.own.keep(images), photos=self.photos[images], trust=self.trust[images])
+
+
+class Recall(Decoder):
+    """Speaks as `decoder` does, and knows the `neighbours` remembered photos that look most like the one before it.
+
+    Photos are alike by the cosine of their pooled features, standardised and projected onto what varies most among
+    those remembered; each counts in proportion to exp(`sharpness` x cosine). Empty until `remember` is called or a
+    finished model's file is read, which brings the memory: `projection` (D, K) and `offset` (K,), so that
+    pooled @ projection - offset is a place among the `keys` (P, K), and `captions` (C, T), word ids, of which each
+    photo has `said` (P,) many, one photo after the other. `generation=consensus` makes use of it.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        *,
+        visual_width: int,
+        vocabulary_size: int,
+        neighbours: int = 20,
+        sharpness: float = 10.0,
+    ):
+        super().__init__()
+        if not isinstance(decoder, Decoder) or isinstance(decoder, Recall):
+            raise UserError("decoder.decoder: a decoder that remembers nothing yet")
+        if neighbours < 1 or sharpness < 0:
+            raise UserError(f"decoder: neighbours is {neighbours} and sharpness {sharpness}: at least 1, at least 0")
+        self.decoder, self.neighbours, self.sharpness = decoder, neighbours, sharpness
+        self.visual_width, self.vocabulary_size = visual_width, vocabulary_size
+        whole = torch.int16 if vocabulary_size < 2**15 else torch.int32
+        for name in MEMORY:
+            self.register_buffer(name, torch.zeros(0, dtype=whole if name in WHOLE else torch.float32))
+
+    def remember(self, pooled: Tensor, captions: Sequence[Sequence[Sequence[int]]], *, dimensions: int = 128) -> Recall:
+        """Takes P photos in, whatever was there before: pooled (P, D), and for each its captions as word ids.
+
+        `dimensions` (K) is how many numbers are kept of a photo. -> itself.
+        Raises UserError where there is nothing to remember of a photo.
+        """
+        if dimensions < 1:
+            raise UserError(f"dimensions is {dimensions}: at least one number is kept of a photo")
+        if not len(pooled) or not all(captions):
+            raise UserError("there is nothing to remember: every photo needs a caption")
+        mean, deviation = pooled.mean(0), pooled.std(0, unbiased=False) + SMALLEST
+        places = (pooled - mean) / deviation
+        directions = torch.linalg.eigh(places.T @ places).eigenvectors.flip(1)[:, :dimensions]  # (D, K)
+        flat = [torch.tensor(words, dtype=self.captions.dtype) for each in captions for words in each]
+        self.projection = (directions / deviation[:, None]).contiguous()
+        self.offset = mean @ self.projection
+        self.keys = F.normalize(places @ directions, dim=1)
+        self.captions = nn.utils.rnn.pad_sequence(flat, batch_first=True, padding_value=PAD)
+        self.said = torch.tensor([len(each) for each in captions], dtype=self.said.dtype)
+        self.check()
+        return self
+
+    def check(self) -> None:
+        """Raises UserError unless the parts of the memory fit each other, the encoder and the vocabulary."""
+        photos, dimensions = self.keys.shape if self.keys.dim() == 2 else (0, 0)
+        fits = (
+            photos > 0
+            and self.projection.shape == (self.visual_width, dimensions)
+            and self.offset.shape == (dimensions,)
+            and self.said.shape == (photos,)
+            and self.captions.dim() == 2
+            and int(self.said.min()) > 0
+            and int(self.said.sum()) == len(self.captions)
+            and self.captions.shape[1] > 0
+            and 0 <= int(self.captions.min()) <= int(self.captions.max()) < self.vocabulary_size
+            and all(bool(part.isfinite().all()) for part in (self.projection, self.offset, self.keys))
+        )
+        if not fits:
+            raise UserError("what the decoder remembers does not fit together: make it again by captioning remember")
+        self.__dict__.pop("reward", None)
+
+    @cached_property
+    def reward(self) -> CiderReward:
+        """CIDEr-D with the remembered captions of a photo, each n-gram as rare as it is among all of them."""
+        captions, ends = self.captions.cpu().numpy(), self.said.cpu().cumsum(0).tolist()
+        starts = [0, *ends[:-1]]
+        return CiderReward({i: list(captions[a:b]) for i, (a, b) in enumerate(zip(starts, ends, strict=True))})
+
+    def prepare(self, memory: VisualMemory) -> Recalled:
+        """Raises UserError where there is nothing to remember."""
+        if not len(self.keys):
+            raise UserError("the decoder remembers nothing yet: captioning remember makes a model that does")
+        places = F.normalize(memory.pooled.to(self.projection.dtype) @ self.projection - self.offset, dim=1)
+        likeness, photos = (places @ self.keys.T).topk(min(self.neighbours, len(self.keys)))
+        return Recalled(self.decoder.prepare(memory), photos, (self.sharpness * likeness).softmax(-1))
+
+    def agreement(self, context: Recalled, words: Tensor) -> Tensor:
+        """The mean CIDEr-D, 0 to 10, of captions with those of the photos most alike. words (B, K, T) -> (B, K).
+
+        Devlin et al. 2015, arXiv:1505.04467, whose consensus is among the captions of the neighbours.
+        """
+        images, neighbours = context.photos.shape
+        samples = words.repeat_interleave(neighbours, 0).cpu().numpy()  # (B * N, K, T)
+        scores = torch.from_numpy(self.reward(context.photos.flatten().tolist(), samples)).to(context.trust)
+        return (scores.view(images, neighbours, -1) * context.trust[..., None]).sum(1)
+
+    def teach(self, context: Recalled, words: Tensor) -> Taught:
+        return self.decoder.teach(context.own, words)
+
+    def say(self, features: Tensor) -> Tensor:
+        return self.decoder.say(features)
+
+    def start(self, context: Recalled, rows: int) -> State:
+        return self.decoder.start(context.own, rows)
+
+    def step(self, context: Recalled, state: State, words: Tensor) -> StepOutput:
+        return self.decoder.step(context.own, state, words)
+
+    def _load_from_state_dict(self, state: dict, prefix: str, *rest: Any) -> None:
+        for name in MEMORY:  # as large as the file says
+            if (there := state.get(f"{prefix}{name}")) is not None:
+                setattr(self, name, getattr(self, name).new_empty(there.shape))
+        super()._load_from_state_dict(state, prefix, *rest)
+        if all(f"{prefix}{name}" in state for name in MEMORY):
+            self.check()
+
+
+def forgetting(weights: dict[str, Tensor], part: str = "decoder.") -> dict[str, Tensor]:
+    """The weights of a model whose names begin with `part` for its decoder, as they were before it remembered."""
+    if f"{part}keys" not in weights:
+        return weights
+    memory = {f"{part}{name}" for name in MEMORY}
+    return {
+        name.replace(f"{part}decoder.", part, 1) if name.startswith(part) else name: tensor
+        for name, tensor in weights.items()
+        if name not in memory
+    }

@@ -1,0 +1,111 @@
+"""Giving a finished model a memory of photos and their captions, and taking it away."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from captioning.allocator import keep_freed_memory
+from captioning.bundle import Bundle, load_bundle, read_card, save_bundle, target
+from captioning.captioner import working_device
+from captioning.data.extract import stored
+from captioning.data.kinds import is_clip
+from captioning.data.source import Example
+from captioning.decoders.recall import Recall
+from captioning.errors import UserError
+from captioning.evaluation import chosen_examples
+from captioning.generation.beam import beam
+from captioning.generation.consensus import consensus
+from captioning.progress import progress_bar
+from captioning.shipped import find_model
+
+log = logging.getLogger("captioning")
+
+AT_ONCE = 256  # pictures whose features are read together
+
+
+def remembering(
+    bundle: Bundle,
+    pooled: Tensor,
+    examples: list[Example],
+    *,
+    dimensions: int = 128,
+    neighbours: int = 20,
+    sharpness: float = 10.0,
+) -> Bundle:
+    """The model, reminded of `examples` by pictures like theirs: pooled (P, D) is what its encoder sees in them.
+
+    What it remembered before is replaced. Beam search becomes search by consensus, of twice as many captions.
+    Raises UserError where there is no caption.
+    """
+    bundle = forgetting(bundle)
+    options = {"neighbours": neighbours, "sharpness": sharpness}
+    sizes = {"visual_width": bundle.encoder.width, "vocabulary_size": len(bundle.vocabulary)}
+    decoder = Recall(bundle.decoder, **sizes, **options)
+    captions = [[bundle.vocabulary.encode(text) for text in example.captions] for example in examples]
+    decoder.remember(pooled, captions, dimensions=dimensions)
+    say = {"_target_": target(Recall), "decoder": bundle.config["decoder"], **options}
+    changed = replace(bundle, decoder=decoder.eval(), config=bundle.config | {"decoder": say})
+    if bundle.generation.func is not beam:
+        return changed
+    return searching(changed, consensus, {"beam_size": 2 * bundle.generation.keywords.get("beam_size", 5)})
+
+
+def forgetting(bundle: Bundle) -> Bundle:
+    """The model without what it remembers; search by consensus becomes beam search of half as many captions."""
+    if not isinstance(bundle.decoder, Recall):
+        return bundle
+    config = bundle.config | {"decoder": bundle.config["decoder"]["decoder"]}
+    changed = replace(bundle, decoder=bundle.decoder.decoder, config=config)
+    if bundle.generation.func is not consensus:
+        return changed
+    return searching(changed, beam, {"beam_size": max(1, bundle.generation.keywords.get("beam_size", 10) // 2)})
+
+
+def searching(bundle: Bundle, way, options: dict) -> Bundle:
+    """The model, generating in this way with the options that it has besides `weight`."""
+    keywords = {name: value for name, value in bundle.generation.keywords.items() if name != "weight"} | options
+    own = {name: value for name, value in bundle.config["generation"].items() if name != "weight"}
+    return replace(
+        bundle,
+        generation=partial(way, **keywords),
+        config=bundle.config | {"generation": own | {"_target_": target(way)} | options},
+    )
+
+
+def run(config: DictConfig, folder: Path) -> int:
+    """`captioning remember`: writes the model with a memory of a data set's split. -> exit status."""
+    keep_freed_memory()
+    model = find_model(config.model)
+    bundle = load_bundle(model, allow=config.allow)
+    device = working_device(config.device)
+    source = instantiate({key: value for key, value in config.data.items() if key != "split"})
+    examples = [example for example in chosen_examples(source, str(config.data.split)) if example.captions]
+    if bundle.encoder.takes == "image" and any(is_clip(example.file) for example in examples):
+        raise UserError(f"{source.name} has clips, which {model} does not read by itself: name a data set of photos")
+    look = OmegaConf.to_container(OmegaConf.create(bundle.config["encoder"]))
+    options = {"batch_size": config.batch_size, "num_workers": config.num_workers, "device": device}
+    store, readable = stored(config.store, source, bundle.encoder, look, examples, **options)
+    if store is None:
+        raise UserError("store=null: what the model remembers is read from a store; store=auto makes one")
+    examples = [example for example in examples if example.id in readable]
+    pooled = []
+    with progress_bar(f"{source.name} {config.data.split}") as report:
+        for start in range(0, len(examples), AT_ONCE):
+            ids = [example.id for example in examples[start : start + AT_ONCE]]
+            pooled.append(store.read(ids).pooled.float())
+            report(start + len(ids), len(examples))
+    sizes = {name: config[name] for name in ("dimensions", "neighbours", "sharpness")}
+    changed = remembering(bundle, torch.cat(pooled), examples, **sizes)
+    said = sum(len(example.captions) for example in examples)
+    terms = f"\nIt remembers {len(examples):,} {source.things} of {source.name} and {said:,} captions of them.\n"
+    save_bundle(config.output, changed, card=read_card(model) + terms, half=config.half)
+    log.info(f"{config.output}: remembers {len(examples):,} {source.things} and {said:,} captions")
+    return 0

@@ -1,0 +1,116 @@
+"""A decoder that remembers says what it would say anyway, and knows the photos most like the one before it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from small import (
+    SIZES,
+    SMALL_TRANSFORMER,
+    VISUAL_WIDTH,
+    VOCABULARY,
+    assert_same,
+    build,
+    captions,
+    memory,
+    recall,
+)
+
+from captioning.decoders.recall import Recall, forgetting
+from captioning.decoders.transformer import Transformer
+from captioning.errors import UserError
+from captioning.vocabulary import EOS
+
+
+def seen(pooled: torch.Tensor):
+    images = memory("grid", images=len(pooled))
+    return replace(images, pooled=pooled)
+
+
+@torch.no_grad()
+def test_every_word_is_that_of_the_decoder_inside():
+    remembering, words = build("recall"), captions()
+    alone = remembering.decoder
+    ours = remembering(remembering.prepare(memory("grid")), words)
+    assert_same(ours, alone(alone.prepare(memory("grid")), words))
+
+
+@torch.no_grad()
+def test_a_photo_reminds_of_itself_first_and_most():
+    pooled = torch.randn(9, VISUAL_WIDTH, generator=torch.Generator().manual_seed(2))
+    context = recall(build("transformer"), neighbours=4).prepare(seen(pooled))
+    assert context.photos[:, 0].tolist() == list(range(9)) and context.photos.shape == (9, 4)
+    assert (context.trust.diff(dim=1) <= 0).all()
+    assert_same(context.trust.sum(1), torch.ones(9))
+
+
+@torch.no_grad()
+def test_likeness_is_that_of_standardised_features_where_nothing_is_left_out():
+    pooled = torch.randn(9, VISUAL_WIDTH, generator=torch.Generator().manual_seed(2)) * torch.arange(1, 13)
+    new = torch.randn(3, VISUAL_WIDTH, generator=torch.Generator().manual_seed(3)) * torch.arange(1, 13)
+    decoder = Recall(build("transformer"), **SIZES, neighbours=9, sharpness=3.0)
+    context = decoder.remember(pooled, [[[5, EOS]]] * 9, dimensions=VISUAL_WIDTH).prepare(seen(new))
+    deviation = pooled.std(0, unbiased=False) + 1e-3
+    old, new = ((each - pooled.mean(0)) / deviation for each in (pooled, new))
+    cosines = torch.cosine_similarity(new[:, None], old[None], dim=-1)
+    expected = (3.0 * cosines).softmax(1).gather(1, context.photos)
+    assert_same(context.trust, expected, within=1e-4)
+    assert torch.equal(context.photos, cosines.argsort(dim=1, descending=True))
+
+
+@torch.no_grad()
+def test_fewer_photos_than_neighbours_are_all_remembered():
+    context = recall(build("transformer"), photos=3, neighbours=20).prepare(memory("grid"))
+    assert context.photos.sort(dim=1).values.tolist() == [[0, 1, 2]] * 3
+
+
+@torch.no_grad()
+def test_what_is_remembered_comes_back_from_the_weights():
+    first = recall(Transformer(**SMALL_TRANSFORMER), neighbours=5)
+    second = Recall(Transformer(**SMALL_TRANSFORMER), **SIZES, neighbours=5)
+    second.load_state_dict(first.state_dict())
+    words = captions()
+    for images in (memory("grid"), memory("clips")):
+        ours, theirs = (each.agreement(each.prepare(images), words) for each in (second.eval(), first.eval()))
+        assert_same(ours, theirs)
+    second.load_state_dict(recall(Transformer(**SMALL_TRANSFORMER), photos=4).state_dict())
+    assert len(second.reward.index.per_image) == 4, "of the memory before it nothing is left"
+
+
+def test_without_its_memory_it_is_the_decoder_that_it_was():
+    inside = build("transformer")
+    weights = {"encoder.layer": torch.zeros(1)}
+    plain = weights | {f"decoder.{name}": value for name, value in inside.state_dict().items()}
+    remembering = weights | {f"decoder.{name}": value for name, value in recall(inside).state_dict().items()}
+    assert forgetting(remembering).keys() == plain.keys()
+    assert all(torch.equal(value, plain[name]) for name, value in forgetting(remembering).items())
+    assert forgetting(plain) == plain
+
+
+SPOILED = {
+    "projection": lambda t: t[:-1],
+    "offset": lambda t: t[:-1],
+    "keys": lambda t: t * torch.inf,
+    "captions": lambda t: t + VOCABULARY,
+    "said": lambda t: t * 0,
+}
+
+
+@pytest.mark.parametrize("part", SPOILED)
+def test_a_memory_whose_parts_do_not_fit_is_refused(part):
+    state = recall(build("transformer")).state_dict()
+    state[part] = SPOILED[part](state[part])
+    with pytest.raises(UserError, match="captioning remember"):
+        Recall(build("transformer"), **SIZES).load_state_dict(state)
+
+
+def test_what_cannot_remember_says_so():
+    decoder = Recall(build("transformer"), **SIZES)
+    with pytest.raises(UserError, match="remembers nothing yet"):
+        decoder.prepare(memory("grid"))
+    with pytest.raises(UserError, match="every photo needs a caption"):
+        decoder.remember(torch.zeros(2, VISUAL_WIDTH), [[[5, EOS]], []])
+    with pytest.raises(UserError, match="remembers nothing yet"):
+        Recall(recall(build("transformer")), **SIZES)
+    with pytest.raises(UserError, match="neighbours is 0"):
+        Recall(build("transformer"), **SIZES, neighbours=0)
