@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -26,10 +28,12 @@ from captioning.disk import require_room
 from captioning.encoders.base import Encoder
 from captioning.encoders.imported import Imported
 from captioning.errors import UserError
+from captioning.memory import VisualMemory
 from captioning.progress import progress_bar
 
 log = logging.getLogger("captioning")
 
+LANES = 2  # parts of a batch that are at work at once
 MOST_NAMED = 20  # damaged pictures, one line each
 
 
@@ -77,12 +81,12 @@ def fill(
     called with (done, total) after every batch. A picture that cannot be read does not stop the others.
     """
     digest, examples = encoder.digest(config), list(examples)
-    mine = share(examples, batch_size, shard)
+    mine = [part for batch in share(examples, batch_size, shard) for part in parts(batch)]
     store = None
     if (Path(folder) / "store.json").exists():
         store = FeatureStore(folder).made_by(config, digest)
         absent = set(store.missing([example.id for example in examples]))
-        todo = [[example for example in batch if example.id in absent] for batch in mine]
+        todo = [[example for example in part if example.id in absent] for part in mine]
     else:
         todo = mine
     if not mine and store is None:
@@ -94,17 +98,15 @@ def fill(
     unreadable: dict[Example, UserError] = {}
     total = sum(map(len, mine))
     done = total - sum(map(len, todo))
-    for batch in _decoded(source, list(filter(None, todo)), encoder, num_workers, ahead=_elsewhere(device)):
-        good = [(example, picture) for example, picture in batch if not isinstance(picture, UserError)]
+    for batch, memory in seen(source, list(filter(None, todo)), encoder, num_workers, device):
+        good = [example for example, picture in batch if not isinstance(picture, UserError)]
         unreadable |= {example: picture for example, picture in batch if isinstance(picture, UserError)}
-        if good:
-            with torch.inference_mode():
-                memory = encoder(encoder.collate([picture for _, picture in good]).to(device))
+        if memory is not None:
             if store is None:
                 columns = [name for name in COLUMNS if getattr(memory, name) is not None]
                 about = {"encoder": config, "digest": digest, "width": encoder.width, "columns": columns}
                 store = FeatureStore.create(folder, **about)
-            store.append([example.id for example, _ in good], memory)
+            store.append([example.id for example in good], memory)
         done += len(batch)
         if progress:
             progress(done, total)
@@ -123,27 +125,53 @@ def share(examples: Sequence[Example], batch_size: int, shard: tuple[int, int] =
     return [list(examples[start : start + batch_size]) for start in starts]
 
 
-def _elsewhere(device: str | torch.device) -> bool:
-    return torch.device(device).type != "cpu"
+def parts(batch: list[Example]) -> list[list[Example]]:
+    """What each lane takes of a batch, stored as soon as it is done: what a crash can lose is one batch in all."""
+    each = -(-len(batch) // LANES)
+    return [batch[start : start + each] for start in range(0, len(batch), each)]
 
 
-def _decoded(
-    source: Source, batches: list[list[Example]], encoder: Encoder, num_workers: int | None, *, ahead: bool
-) -> Iterator[list[tuple[Example, torch.Tensor | UserError]]]:
-    """The pictures of each batch, decoded by threads.
+def seen(
+    source: Source, batches: list[list[Example]], encoder: Encoder, num_workers: int | None, device: str | torch.device
+) -> Iterator[tuple[list[tuple[Example, Any | UserError]], VisualMemory | None]]:
+    """Each batch as it was read, and the memory of what could be; None where nothing could.
 
-    Where the encoder has a device of its own the next batch is decoded meanwhile (`ahead`). Where it computes on the
-    same cores they take turns: a thread that decodes would make all the threads of a matrix product wait for one.
+    `LANES` of them are at work at once, each decoded by threads, then encoded. Where the encoder has no device of its
+    own a lane keeps to its share of the cores: then none of them waits for the last picture of a batch or for what only
+    one of them can do, and no thread that decodes makes those of a matrix product wait for it.
     """
-    pictures = Pictures(source, [example for batch in batches for example in batch], encoder)
-    starts = np.cumsum([0, *map(len, batches)]).tolist()
-    with ThreadPoolExecutor(num_workers or _cores()) as pool:
-        spans = [range(start, end) for start, end in zip(starts, starts[1:], strict=False)]
-        waiting = [[pool.submit(pictures.__getitem__, i) for i in span] for span in spans[: 1 + ahead]]
-        for span in [*spans[len(waiting) :], *[None] * len(waiting)]:
-            yield [future.result() for future in waiting.pop(0)]
-            if span is not None:
-                waiting.append([pool.submit(pictures.__getitem__, i) for i in span])
+    workers = num_workers or _cores()
+    lanes = min(LANES, workers)
+    shared = torch.device(device).type == "cpu"
+    threads = torch.get_num_threads()
+    places = threading.local()
+
+    def enter() -> None:
+        places.pool = ThreadPoolExecutor(max(1, workers // lanes) if shared else workers)
+        if shared:
+            torch.set_num_threads(max(1, threads // lanes))
+
+    def look(examples: list[Example]) -> tuple[list[tuple[Example, Any | UserError]], VisualMemory | None]:
+        pictures = Pictures(source, examples, encoder)
+        batch = list(places.pool.map(pictures.__getitem__, range(len(examples))))
+        good = [picture for _, picture in batch if not isinstance(picture, UserError)]
+        with torch.inference_mode():
+            memory = encoder(encoder.collate(good).to(device)) if good else None
+        return [(example, picture if isinstance(picture, UserError) else None) for example, picture in batch], memory
+
+    with ThreadPoolExecutor(lanes, initializer=enter) as pool:
+        waiting: deque[Future] = deque()
+        try:
+            for examples in batches:
+                waiting.append(pool.submit(look, examples))
+                if len(waiting) == lanes:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+            torch.set_num_threads(threads)
 
 
 def _cores() -> int:

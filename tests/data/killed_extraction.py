@@ -40,7 +40,7 @@ class Noise(Source):
 class Small(Encoder):
     """Rows of pixels as tokens, a different number for every picture.
 
-    `pause` is how many seconds a batch takes; `log`, a file, grows by a byte for each.
+    `pause` is how many seconds a batch takes; `log`, a file, grows by a byte for each picture.
     """
 
     width, size = 24, 8
@@ -55,7 +55,7 @@ class Small(Encoder):
     def forward(self, pictures):
         if self.log:
             with self.log.open("ab") as file:
-                file.write(b".")
+                file.write(b"." * len(pictures))
         time.sleep(self.pause)
         counts = 1 + pictures[:, 0, 0] % 8
         mask = torch.arange(8) < counts[:, None]
@@ -63,24 +63,30 @@ class Small(Encoder):
 
 
 def extract(
-    folder: Path, count: int, pause: float = 0.0, shard: tuple[int, int] = (1, 1), log: Path | None = None
+    folder: Path,
+    count: int,
+    pause: float = 0.0,
+    shard: tuple[int, int] = (1, 1),
+    log: Path | None = None,
+    workers: int = 1,
 ) -> FeatureStore:
     torch.set_num_threads(1)
     source = Noise(count)
-    options = {"batch_size": BATCH, "num_workers": 1, "shard": shard}
+    options = {"batch_size": BATCH, "num_workers": workers, "shard": shard}
     return fill(folder, Small(pause, log), CONFIG, source, source.examples("all"), **options)[0]
 
 
-def kill_and_resume(folder: Path, *, count: int, kills: int, seed: int) -> tuple[int, int]:
+def kill_and_resume(folder: Path, *, count: int, kills: int, seed: int, workers: int = 1) -> tuple[int, int]:
     """Extracts `count` pictures, killed `kills` times on the way.
 
-    -> how many kills found it at work, and how many batches were computed more than once.
+    -> how many kills found it at work, and how many pictures were computed more than once.
     """
     dice, context, hit = random.Random(seed), multiprocessing.get_context("fork"), 0
     log = folder.with_suffix(".log")
     log.touch()
     for _ in range(kills):
-        before, process = log.stat().st_size, context.Process(target=extract, args=(folder, count, 0.01, (1, 1), log))
+        arguments = (folder, count, 0.01, (1, 1), log, workers)
+        before, process = log.stat().st_size, context.Process(target=extract, args=arguments)
         process.start()
         while process.is_alive() and log.stat().st_size == before:  # a kill before it has begun proves nothing
             time.sleep(0.001)
@@ -89,7 +95,7 @@ def kill_and_resume(folder: Path, *, count: int, kills: int, seed: int) -> tuple
         process.join()
         hit += process.exitcode == -9
     extract(folder, count, log=log)
-    return hit, log.stat().st_size - -(-count // BATCH)
+    return hit, log.stat().st_size - count
 
 
 def difference(one: FeatureStore, other: FeatureStore, count: int) -> str | None:

@@ -6,18 +6,22 @@ import pytest
 import torch
 from fuzz_features import fuzz
 from hydra import compose, initialize_config_dir
-from killed_extraction import CONFIG, Noise, Small, difference, extract, kill_and_resume
+from hypothesis import given
+from hypothesis import strategies as st
+from killed_extraction import BATCH, CONFIG, Noise, Small, difference, extract, kill_and_resume
 
 from captioning.configuration import conf_folder
 from captioning.data import extract as verb
+from captioning.data.extract import fill
 from captioning.data.features import FeatureStore
 from captioning.errors import UserError
 
 
-def test_killed_at_random_moments_and_resumed_it_is_the_store_made_in_one_go(tmp_path):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_at_random_moments_and_resumed_it_is_the_store_made_in_one_go(tmp_path, workers):
     whole = extract(tmp_path / "whole", 160)
-    hit, repeated = kill_and_resume(tmp_path / "killed", count=160, kills=3, seed=0)
-    assert hit and repeated <= hit  # a crash loses at most the last batch
+    hit, repeated = kill_and_resume(tmp_path / "killed", count=160, kills=3, seed=0, workers=workers)
+    assert hit and repeated <= hit * BATCH  # a crash loses at most the last batch
     assert difference(whole, FeatureStore(tmp_path / "killed"), 160) is None
 
 
@@ -48,14 +52,35 @@ def test_what_is_done_is_not_done_again(tmp_path):
     assert [len(part) for part in store.parts] == [10, 20]
 
 
-@pytest.mark.parametrize("ahead", [False, True])
-@pytest.mark.parametrize("threads", [1, 3])
-def test_pictures_come_in_order_however_they_are_decoded(ahead, threads):
-    source, encoder = Noise(23), Small()
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_pictures_come_in_order_however_they_are_decoded(threads):
+    source, encoder, before = Noise(23), Small(), torch.get_num_threads()
     batches = verb.share(source.examples("all"), 5)
-    decoded = list(verb._decoded(source, batches, encoder, threads, ahead=ahead))
-    assert [[example for example, _ in batch] for batch in decoded] == batches
-    assert all(torch.equal(picture, encoder.read(source.image(example))) for b in decoded for example, picture in b)
+    found = list(verb.seen(source, batches, encoder, threads, "cpu"))
+    assert [[example for example, _ in batch] for batch, _ in found] == batches
+    for batch, memory in found:
+        pictures = encoder.collate([encoder.read(source.image(example)) for example, _ in batch])
+        assert torch.equal(memory.tokens, encoder(pictures).tokens)
+    assert torch.get_num_threads() == before
+
+
+def test_what_goes_wrong_in_the_encoder_is_not_lost(tmp_path):
+    class Broken(Small):
+        def forward(self, pictures):
+            raise RuntimeError("out of order")
+
+    source = Noise(9)
+    with pytest.raises(RuntimeError, match="out of order"):
+        fill(tmp_path / "store", Broken(), CONFIG, source, source.examples("all"), batch_size=4)
+
+
+@given(st.integers(0, 40), st.integers(1, 9))
+def test_a_batch_is_shared_among_lanes_in_its_order(count, batch_size):
+    batches = verb.share(Noise(count).examples("all"), batch_size)
+    for batch in batches:
+        parts = verb.parts(batch)
+        assert sum(parts, []) == batch and len(parts) <= verb.LANES
+        assert all(len(part) <= -(-batch_size // verb.LANES) for part in parts)
 
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "2", "a/b", "/", "1/0", "-1/2"])
