@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from captioning.decoders.base import Decoder
 from captioning.encoders.base import Encoder, architecture
 from captioning.errors import UserError
+from captioning.memory import VisualMemory
 from captioning.shipped import MODEL_FILES
 from captioning.vocabulary import Vocabulary
 
@@ -146,6 +147,13 @@ def load_bundle(folder: str | Path, *, allow: Sequence[str] = ()) -> Bundle:
         reason = _one_line(error)
         raise UserError(f"{folder}/config.yaml describes a model that cannot be built: {reason}") from error
     fill(weights, shapes, {"encoder": encoder, "decoder": decoder})
+    blank = torch.zeros(1, 1, encoder.width)
+    try:
+        with torch.inference_mode():
+            decoder.eval().prepare(VisualMemory(blank, torch.ones(1, 1, dtype=torch.bool), blank[:, 0]))
+    except Exception as error:
+        reason = _one_line(error)
+        raise UserError(f"{folder}/config.yaml: the decoder cannot read what the encoder sees: {reason}") from None
     return Bundle(encoder.eval(), decoder.eval(), vocabulary, generation, config)
 
 

@@ -3,14 +3,16 @@
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from tiny_model import saved_model
+from tiny_model import saved_model, tiny_bundle
 
-from captioning.bundle import load_bundle
+from captioning.bundle import load_bundle, save_bundle
+from captioning.decoders.ensemble import Ensemble
 from captioning.errors import UserError
 
 
@@ -165,3 +167,16 @@ def test_loading_leaves_no_watch_on_layers_behind(model):
     changed(model, "decoder", {"width": 10**9})
     refusal(model)
     assert torch.nn.Linear(2000, 2000).weight.numel() == 4_000_000
+
+
+@pytest.mark.parametrize("spans", [[[0, 3]], [[9, 9]], ["all"]])
+def test_a_decoder_that_cannot_read_what_the_encoder_sees_is_refused_at_once(tmp_path, spans):
+    bundle = tiny_bundle()
+    width = bundle.encoder.width
+    decoder = Ensemble([bundle.decoder], [[[0, width]]])
+    say = {"_target_": "captioning.decoders.ensemble.Ensemble", "channels": [[[0, width]]]}
+    say["decoders"] = [bundle.config["decoder"] | {"visual_width": width}]
+    joined = replace(bundle, decoder=decoder, config=bundle.config | {"decoder": say})
+    model = save_bundle(tmp_path / "model", joined, card="")
+    load_bundle(model)
+    assert "cannot read what the encoder sees" in refusal(changed(model, "decoder", {"channels": [spans]}))

@@ -80,6 +80,23 @@ class Encoder(nn.Module):
         return fingerprint.hexdigest()
 
 
+class Composite(Encoder):
+    """An encoder made of `parts`: with `finetune` all of them learn, without it those that say so themselves."""
+
+    def __init__(self, parts: Sequence[Encoder], *, finetune: bool = False):
+        super().__init__(finetune=finetune or any(part.finetune for part in parts))
+        for part in parts if finetune else []:
+            part.finetune = True
+            part.freeze()
+        for part in parts:
+            part.train(self.training and self.finetune)
+
+    def train(self, mode: bool = True) -> Composite:
+        """Each part knows for itself what it may learn."""
+        nn.Module.train(self, mode and self.finetune)
+        return self
+
+
 def architecture(config: Any) -> Any:
     """An encoder's configuration, at any depth without what its weights make superfluous."""
     if isinstance(config, Mapping):

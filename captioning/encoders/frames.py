@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from captioning.data.video import Clip, FrameSampling
-from captioning.encoders.base import Encoder
+from captioning.encoders.base import Composite, Encoder
 from captioning.encoders.motion import MotionEncoder
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
@@ -34,7 +34,7 @@ class Frames:
         return replace(self, **{name: part.to(*args, **kwargs) for name, part in present.items()})
 
 
-class FrameEncoder(Encoder):
+class FrameEncoder(Composite):
     """Frames of a clip as `sampling` picks them, each through `image`, its surroundings through `motion`.
 
     With both, a frame's token is the image's features followed by those of the motion around it: width is the sum.
@@ -57,7 +57,6 @@ class FrameEncoder(Encoder):
         finetune: bool = False,
     ):
         parts = [part for part in (image, motion) if part is not None]
-        super().__init__(finetune=finetune or any(part.finetune for part in parts))
         if not parts:
             raise UserError("encoder: a frame encoder needs image, motion or both")
         if image is not None and (not isinstance(image, Encoder) or image.takes != "image"):
@@ -66,24 +65,16 @@ class FrameEncoder(Encoder):
             raise UserError(f"encoder.motion is {type(motion).__name__}: it has to be a MotionEncoder")
         if pool not in POOLS:
             raise UserError(f"encoder.pool is {pool!r}: it is one of {', '.join(POOLS)}")
+        super().__init__(parts, finetune=finetune)
         self.image, self.motion, self.pool = image, motion, pool
         self.sampling = FrameSampling.of(sampling)
         self.width = sum(part.width for part in parts)
         self.size = max(part.size for part in parts)
-        for part in parts if finetune else []:
-            part.finetune = True
-            part.freeze()
-        self.train(self.training)
 
     @classmethod
     def around(cls, image: Encoder, *, frames: int = 8, pool: str = "grid") -> FrameEncoder:
         """An encoder of clips that looks at frames as `image` looks at photos, and shares its weights."""
         return cls(image=image, sampling=FrameSampling(frames=frames), pool=pool)
-
-    def train(self, mode: bool = True) -> FrameEncoder:
-        """Each part knows for itself what it may learn."""
-        nn.Module.train(self, mode and self.finetune)
-        return self
 
     def read(self, clip: Clip) -> Frames:
         """One clip -> its frames, as each part reads them."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from captioning.encoders.base import Encoder
+from captioning.encoders.base import Composite
 from captioning.encoders.grid import GridEncoder
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-class SideBySide(Encoder):
+class SideBySide(Composite):
     """Grid encoders of one `size` and one grid; tokens and pooled are those of each, one after the other.
 
     width is the sum of theirs. Without `finetune` each part learns only if it says so itself. Raises UserError where
@@ -28,22 +28,13 @@ class SideBySide(Encoder):
         parts = list(encoders)
         if not parts or not all(isinstance(part, GridEncoder) for part in parts):
             raise UserError("encoder.encoders: a list of grid encoders, such as conf/encoder/grid_pair.yaml has it")
-        super().__init__(finetune=finetune or any(part.finetune for part in parts))
+        super().__init__(parts, finetune=finetune)
         if len({part.size for part in parts}) > 1:
             sizes = ", ".join(str(part.size) for part in parts)
             raise UserError(f"encoder.encoders look at pictures of {sizes} pixels: give each the same size")
         self.encoders = nn.ModuleList(parts)
         self.size = parts[0].size
         self.width = sum(part.width for part in parts)
-        for part in parts if finetune else []:
-            part.finetune = True
-            part.freeze()
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> SideBySide:
-        """Each part knows for itself what it may learn."""
-        nn.Module.train(self, mode and self.finetune)
-        return self
 
     def read(self, image: Image) -> Tensor:
         """One RGB picture -> uint8 (3, S, S), which every part reads alike."""
