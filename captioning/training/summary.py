@@ -29,8 +29,14 @@ def write_summary(folder: Path, cider: float, trainer: pl.Trainer) -> Path:
 
 
 def sweep_table(folders: Sequence[Path]) -> str:
-    """The runs in these folders as a Markdown table, best first by CIDEr; those that did not finish at the end."""
-    rows = sorted(map(_row, folders), key=lambda row: (row[2] is None, -(row[2] or 0), row[0]))
+    """The runs in these folders as a Markdown table, best first by CIDEr; those that did not finish at the end.
+
+    Of their overrides it has those that not all of them share.
+    """
+    given = [_overrides(folder) for folder in folders]
+    shared = set.intersection(*map(set, given)) if len(given) > 1 else set()
+    own = [" ".join(one for one in each if one not in shared) for each in given]
+    rows = sorted(map(_row, folders, own), key=lambda row: (row[2] is None, -(row[2] or 0), row[0]))
     cells = [COLUMNS, *([_text(value) for value in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(COLUMNS))]
 
@@ -45,13 +51,16 @@ def sweep_table(folders: Sequence[Path]) -> str:
     return "\n".join([line(cells[0]), rule, *map(line, cells[1:])]) + "\n"
 
 
-def _row(folder: Path) -> tuple:
-    overrides = folder / ".hydra" / "overrides.yaml"
-    given = yaml.safe_load(overrides.read_text(encoding="utf-8")) if overrides.exists() else []
+def _overrides(folder: Path) -> list[str]:
+    file = folder / ".hydra" / "overrides.yaml"
+    return yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else []
+
+
+def _row(folder: Path, overrides: str) -> tuple:
     finished = folder / "finished.json"
     found = json.loads(finished.read_text(encoding="utf-8")) if finished.exists() else {}
     scores = (found.get("val/CIDEr"), found.get("val/BLEU-4"), found.get("epochs"), found.get("minutes"))
-    return (folder.name, " ".join(given), *scores)
+    return (folder.name, overrides, *scores)
 
 
 def _text(value: str | float | None) -> str:

@@ -74,7 +74,7 @@ def test_alone_a_mean_is_a_mean():
 def test_the_table_of_a_sweep_has_the_best_first_and_the_unfinished_last(tmp_path):
     for name, cider in (("a-0", 50.25), ("a-1", None), ("a-2", 61.0)):
         (tmp_path / name / ".hydra").mkdir(parents=True)
-        (tmp_path / name / ".hydra/overrides.yaml").write_text(yaml.safe_dump([f"optimizer.lr={name}"]))
+        (tmp_path / name / ".hydra/overrides.yaml").write_text(yaml.safe_dump(["data=scenes", f"optimizer.lr={name}"]))
         if cider:
             found = {"val/CIDEr": cider, "val/BLEU-4": 20.0, "epochs": 3, "minutes": 1.5}
             (tmp_path / name / "finished.json").write_text(json.dumps(found))
