@@ -45,6 +45,8 @@ class Linear(nn.Linear):
 
 def can_order(x: Tensor, weight: Tensor) -> bool:
     """Whether x (..., I) may be multiplied by an ordered copy of `weight`."""
+    if torch.compiler.is_compiling():  # which orders weights itself, and knows no ordered ones
+        return False
     if not ORDERED or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or weight.is_inference():
         return False
     single = x.dtype == weight.dtype == torch.float32 and x.is_cpu and weight.is_cpu

@@ -1,10 +1,14 @@
 """What holds for every decoder while it learns."""
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
 from small import EVERY, IMAGES, ROWS, SINGLE, VOCABULARY, assert_same, build, captions, memory, steps
 
+from captioning.encoders.base import Encoder
+from captioning.training.parameters import compile_teaching
 from captioning.vocabulary import PAD
 
 
@@ -98,3 +102,16 @@ def test_images_can_be_told_apart_by_what_is_seen(name):
         optimiser.step()
     said = decoder(decoder.prepare(seen), words)[:, :, 1:-1].argmax(-1)
     assert torch.equal(said, words[:, :, 2:]), f"{(said == words[:, :, 2:]).sum()} of {IMAGES * ROWS * 3} words"
+
+
+@pytest.mark.parametrize("name", ["transformer", "up_down"])
+def test_compiled_teaching_says_what_plain_teaching_says(monkeypatch, name):
+    """With gradients and, as validation does, without; not made into machine code, which takes minutes."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    decoder, seen, words = build(name), memory("grid"), captions()
+    with torch.no_grad():
+        expected = decoder(decoder.prepare(seen), words)
+    compile_teaching(Encoder(), decoder)
+    for mode in (torch.inference_mode, torch.enable_grad, torch.no_grad):
+        with mode():
+            assert_same(decoder(decoder.prepare(seen), words), expected)
