@@ -67,6 +67,7 @@ def save_bundle(folder: str | Path, bundle: Bundle, *, card: str, half: bool = F
         bundle.vocabulary.save(temporary / "vocabulary.json")
         (temporary / "config.yaml").write_text(yaml.dump(config, Dumper=_Dumper, sort_keys=False), encoding="utf-8")
         (temporary / "README.md").write_text(card, encoding="utf-8")
+        shutil.copymode(temporary / "config.yaml", temporary / "weights.safetensors")  # written for its owner only
     return Path(folder)
 
 

@@ -56,10 +56,13 @@ def memory(images: int, tokens: int, width: int = WIDTH) -> VisualMemory:
 
 def trained(images: int) -> tuple[Transformer, VisualMemory]:
     """The decoder of the shipped model, and what its encoder makes of the first of Flickr8k's dev photos."""
-    from captioning.captioner import load
+    from captioning.bundle import load_bundle
+    from captioning.captioner import Captioner
     from captioning.data.flickr8k import Flickr8k
+    from captioning.remembering import forgetting
+    from captioning.shipped import find_model
 
-    model = load("flickr8k", device="cpu")
+    model = Captioner(forgetting(load_bundle(find_model("flickr8k"))), device="cpu")
     source = Flickr8k(Path(os.environ["CAPTIONING_DATA"]) / "flickr8k")
     with torch.no_grad():
         seen = [model.encoder.read(source.image(example)) for example in source.examples("val")[:images]]

@@ -9,11 +9,14 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from table_decoder import TableDecoder
 
+from captioning.decoders.base import Decoder
+from captioning.decoders.recall import Recall
 from captioning.errors import UserError
 from captioning.generation.beam import beam
 from captioning.generation.greedy import greedy
 from captioning.generation.word_options import with_vocabulary, word_ids
-from captioning.vocabulary import Vocabulary
+from captioning.memory import VisualMemory
+from captioning.vocabulary import UNK, Vocabulary
 
 VOCABULARY = Vocabulary(["a", "dog", "dogs", "red", "ball", "on", "of", "photo"])
 CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "generation").glob("*.yaml"))
@@ -65,12 +68,32 @@ def test_a_plain_function_stays_what_it_is():
     assert with_vocabulary(greedy, VOCABULARY) is greedy
 
 
+class OfAnyMemory(Decoder):
+    """A table for images of any kind."""
+
+    def __init__(self, table):
+        super().__init__()
+        self.table, self.start, self.step = table, table.start, table.step
+
+    def prepare(self, memory):
+        return self.table.prepare(torch.arange(len(memory)))
+
+
+def reminded(table: TableDecoder) -> Recall:
+    """The table with a memory of four photos, of each of which somebody said one word."""
+    decoder = Recall(OfAnyMemory(table), visual_width=4, vocabulary_size=len(VOCABULARY))
+    return decoder.remember(torch.eye(4), [[[UNK + 1 + i]] for i in range(4)])
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_configuration_runs_as_it_stands_and_takes_words(path):
     config = OmegaConf.load(path)
     config.forbidden_words, config.forbidden_endings = ["red"], ["a", "on"]
-    decoder = TableDecoder(len(VOCABULARY))
+    decoder, images = TableDecoder(len(VOCABULARY)), torch.arange(9)
+    if path.stem == "consensus":
+        decoder = reminded(decoder)
+        images = VisualMemory(torch.zeros(9, 1, 4), torch.ones(9, 1, dtype=torch.bool), torch.eye(9)[:, :4])
     search = with_vocabulary(instantiate(config), VOCABULARY)
-    for caption in search(decoder, decoder.prepare(torch.arange(9)), max_words=6).words[:, 0].tolist():
+    for caption in search(decoder, decoder.prepare(images), max_words=6).words[:, 0].tolist():
         said = VOCABULARY.decode(caption)
         assert said and "red" not in said and said[-1] not in ("a", "on")
