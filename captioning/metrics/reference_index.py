@@ -53,9 +53,8 @@ class ReferenceIndex:
         self.per_image = np.fromiter(map(len, references.values()), np.int64, len(references))  # (I,)
         if not len(self.per_image) or not self.per_image.all():
             raise ValueError("a reward needs at least one reference caption for every image")
-        sentences = [self._sentence(sentence) for sentence in chain.from_iterable(references.values())]
-        self.words = np.fromiter(chain.from_iterable(sentences), np.int64)
-        self.lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))  # (C,) captions
+        sentences = [np.asarray(sentence) for sentence in chain.from_iterable(references.values())]
+        self.words, self.lengths = self._sentences(sentences)  # one after the other; (C,) captions
         self.first_reference = np.cumsum(self.per_image) - self.per_image  # (I,)
         self.vocabulary_size = int(self.words.max()) + 1
         self.tables: list[Integers] = []  # the keys of all n-grams of order 2, 3 and 4, sorted
@@ -120,11 +119,22 @@ class ReferenceIndex:
         gathered = values[np.where(inside, self.first_reference[images][:, None] + columns, 0)]
         return np.where(inside.reshape(inside.shape + (1,) * (values.ndim - 1)), gathered, 0)
 
-    def _sentence(self, sentence: ArrayLike) -> list[int]:
-        words = np.asarray(sentence, dtype=np.int64).tolist()
-        words = words[1:] if words[:1] == [self.bos] else words
-        ends = [words.index(stop) for stop in (self.pad, self.eos) if stop in words]
-        return [*words[: min(ends, default=len(words))], self.eos]
+    def _sentences(self, sentences: Sequence[NDArray[np.generic]]) -> tuple[Integers, Integers]:
+        """Without begin, end and padding but for one end each: the words of all, and how many each has."""
+        lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
+        words = np.concatenate(sentences).astype(np.int64)
+        sentence = np.repeat(np.arange(len(sentences)), lengths)
+        place = np.arange(len(words)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        begins = (place == 0) & (words == self.bos)
+        over = ((words == self.pad) | (words == self.eos)) & ~begins
+        ended = np.cumsum(over) - np.repeat(np.cumsum(np.append(0, over))[np.cumsum(lengths) - lengths], lengths)
+        kept = (ended == 0) & ~begins
+        counts = np.bincount(sentence[kept], minlength=len(sentences)) + 1
+        closed = np.full(counts.sum(), self.eos)
+        inside = np.ones(len(closed), dtype=bool)
+        inside[np.cumsum(counts) - 1] = False
+        closed[inside] = words[kept]
+        return closed, counts
 
     def _keys(self, order: int, words: Integers, pairs: Integers) -> Integers:
         """A key for each n-gram along the last axis; negative where a part of it is unknown."""
