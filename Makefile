@@ -17,8 +17,9 @@ $(VENV)/installed: pyproject.toml
 demo: $(VENV)/installed
 	$(BIN)/python -m captioning.tour runs/demo
 
+# Two files of tests at a time, each on a core of its own.
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile
 
 bench: $(VENV)/installed
 	@for name in $(or $(ONLY),metrics generation features training video serving world); do \

@@ -127,7 +127,9 @@ MEANINGLESS = [
 ]
 
 
-@pytest.mark.parametrize(("generate", "options"), MEANINGLESS, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(
+    ("generate", "options"), MEANINGLESS, ids=lambda value: getattr(value, "__name__", str(value)[:30])
+)
 def test_an_option_of_another_strategy_is_refused_with_the_reason(table_case, generate, options):
     with pytest.raises(UserError, match="has no meaning for"):
         generate(table_case.decoder, table_case.context(), **options)
@@ -152,7 +154,9 @@ OUT_OF_RANGE = [
 ]
 
 
-@pytest.mark.parametrize(("generate", "options"), OUT_OF_RANGE, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("generate", "options"), OUT_OF_RANGE, ids=lambda value: getattr(value, "__name__", str(value)[:40])
+)
 def test_a_number_out_of_range_is_a_clear_error(table_case, generate, options):
     with pytest.raises(UserError, match="generation"):
         generate(table_case.decoder, table_case.context(), **options)
