@@ -116,6 +116,11 @@ def test_an_option_that_makes_no_sense_is_a_clear_error(table_case, generate, op
         generate(table_case.decoder, table_case.context(), **options)
 
 
+def called(value) -> str:
+    """A strategy's name, or the beginning of its options."""
+    return getattr(value, "__name__", str(value)[:40])
+
+
 MEANINGLESS = [
     (greedy, {"beam_size": 5}),
     (greedy, {"seed": 1}),
