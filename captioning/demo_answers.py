@@ -20,7 +20,6 @@ log = logging.getLogger("captioning")
 METHODS = ("beam search", "greedy", "sampling")
 MAX_CAPTIONS = 10
 SHOWN = 480  # pixels of a side of the picture on the page
-FEWEST_BEAMS = 5
 
 
 def answer(captioner: Captioner, upload: str | os.PathLike[str] | None, method: Any, count: Any, forced: Any) -> str:
@@ -61,7 +60,7 @@ def choices(method: Any, count: Any, forced: Any) -> dict[str, Any]:
     options: dict[str, Any] = {"forced_words": forced} if forced else {}
     if method == "greedy":
         return {"beam_size": 1, **options}
-    return {"beam_size": max(FEWEST_BEAMS, count), "num_captions": count, **options}
+    return {"num_captions": count, **options}  # with as many beams as the model is used to, or more captions need
 
 
 def refusal(sentence: str) -> str:

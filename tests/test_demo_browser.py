@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from tiny_clips import write_clip
 from tiny_model import pictures, tiny_bundle
 
 from captioning.captioner import Captioner
@@ -90,6 +91,14 @@ def test_a_visitor_uploads_captions_clicks_a_word_and_is_told_what_is_wrong(brow
 
     hosts = {urlsplit(url).hostname for url in asked if urlsplit(url).scheme in ("http", "https", "ws", "wss")}
     assert hosts == {"127.0.0.1"}
+
+
+def test_a_visitor_uploads_a_clip(browser, tmp_path):
+    tab, _ = browser
+    tab.set_input_files("#upload input[type=file]", write_clip(tmp_path / "clip.mp4"))
+    tab.wait_for_selector("#result .text")
+    said = Captioner(tiny_bundle(), device="cpu").caption(tmp_path / "clip.mp4", num_captions=3)
+    assert tab.locator("#result .text").all_inner_texts() == [one.text for one in said]
 
 
 def test_ten_visitors_at_once_all_get_their_own_answer(page):
