@@ -42,7 +42,7 @@ class Caption:
     """One sentence about one picture. Prints as its text."""
 
     text: str
-    score: float  # what the search ranked by: log-probability, normalised as the search was told to
+    score: float  # what the search ranked by: log-probability as it is normalised there, and agreement if that counts
     words: list[str] = field(repr=False)
     log_probabilities: list[float] | None = field(default=None, repr=False)  # one a word, then one of the end
     attention: np.ndarray | None = field(default=None, repr=False)  # (T, N), a row a word; None without attention
