@@ -91,18 +91,28 @@ def as_half(tensor: Tensor) -> Tensor:
     return tensor.to(torch.float16)
 
 
-@contextmanager
-def replaced_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that takes the place of `folder` when the block ends well, and vanishes when it does not."""
-    folder = folder.resolve()
+def place_beside(folder: Path) -> Path:
+    """A new folder beside that of a model. Raises UserError where something else is, or nothing can be written."""
     is_model = (folder / "config.yaml").is_file()
     if folder.exists() and not is_model and not (folder.is_dir() and not os.listdir(folder)):
         raise UserError(f"{folder} is there and is not a model: choose another place, or remove it")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        return Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error.strerror}. Choose another place") from None
+
+
+def require_place(folder: Path) -> None:
+    """Raises UserError unless a model could be saved there, before it is made."""
+    place_beside(folder.resolve()).rmdir()
+
+
+@contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder that takes the place of `folder` when the block ends well, and vanishes when it does not."""
+    folder = folder.resolve()
+    temporary = place_beside(folder)
     former = temporary.with_name(f"{temporary.name}-former")
     try:
         temporary.chmod(0o755)

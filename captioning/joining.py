@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from captioning.bundle import Bundle, load_bundle, read_card, save_bundle, target
+from captioning.bundle import Bundle, load_bundle, read_card, require_place, save_bundle, target
 from captioning.decoders.ensemble import Ensemble
 from captioning.encoders.base import Encoder
 from captioning.encoders.side_by_side import SideBySide
@@ -62,6 +62,7 @@ def parts(bundle: Bundle) -> list[Part]:
 def run(models: Sequence[str], output: Path, *, half: bool) -> int:
     """`captioning ensemble`. -> exit status."""
     folders = [find_model(model) for model in models]
+    require_place(output)
     joined = join([load_bundle(folder) for folder in folders], [str(folder) for folder in folders])
     cards = [f"\n## {folder}\n\n{lowered(text)}" for folder in folders if (text := read_card(folder))]
     listed = "\n".join(f"- {folder}" for folder in folders)

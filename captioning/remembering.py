@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from captioning.allocator import keep_freed_memory
-from captioning.bundle import Bundle, load_bundle, read_card, save_bundle, target
+from captioning.bundle import Bundle, load_bundle, read_card, require_place, save_bundle, target
 from captioning.captioner import working_device
 from captioning.data.extract import stored
 from captioning.data.kinds import is_clip
@@ -83,7 +83,8 @@ def searching(bundle: Bundle, way, options: dict) -> Bundle:
 def run(config: DictConfig, folder: Path) -> int:
     """`captioning remember`: writes the model with a memory of a data set's split. -> exit status."""
     keep_freed_memory()
-    model = find_model(config.model)
+    model, output = find_model(config.model), Path(config.output)
+    require_place(output)
     bundle = load_bundle(model, allow=config.allow)
     device = working_device(config.device)
     source = instantiate({key: value for key, value in config.data.items() if key != "split"})
@@ -106,6 +107,6 @@ def run(config: DictConfig, folder: Path) -> int:
     changed = remembering(bundle, torch.cat(pooled), examples, **sizes)
     said = sum(len(example.captions) for example in examples)
     terms = f"\nIt remembers {len(examples):,} {source.things} of {source.name} and {said:,} captions of them.\n"
-    save_bundle(config.output, changed, card=read_card(model) + terms, half=config.half)
-    log.info(f"{config.output}: remembers {len(examples):,} {source.things} and {said:,} captions")
+    save_bundle(output, changed, card=read_card(model) + terms, half=config.half)
+    log.info(f"{output}: remembers {len(examples):,} {source.things} and {said:,} captions")
     return 0

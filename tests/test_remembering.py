@@ -91,7 +91,8 @@ def test_the_command(captioning, tmp_path):  # noqa: F811
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["model=plain", *SCENES], "output"),
+        (["model=plain"], "output"),
+        (["model=plain", "output=."], "is not a model"),
         (["model=plain", *SCENES, "output=wise", "store=null"], "store=auto"),
         (["model=plain", *SCENES, "output=wise", "data.split=nonsense"], "nonsense"),
         (["model=plain", *SCENES, "output=wise", "neighbours=0"], "neighbours"),
