@@ -30,6 +30,7 @@ from captioning.generation.sampling import sample
 from captioning.generation.word_options import with_vocabulary
 from captioning.memory import VisualMemory
 from captioning.metrics.report import DEFAULT_METRICS
+from captioning.numbers_given import require_whole
 from captioning.pictures import Picture, as_picture
 from captioning.progress import progress_bar
 from captioning.reading import default_workers, read_ahead
@@ -231,8 +232,10 @@ class Captioner:
                 shared = {limit.name for limit in fields(Limits)}
                 own = partial(ways[0], **{name: value for name, value in own.keywords.items() if name in shared})
         captions = options.get("num_captions", 1)
-        if own.func in beams and captions > options.get("beam_size", signature(own).parameters["beam_size"].default):
-            options = {**options, "beam_size": captions}
+        if own.func in beams and captions != 1:
+            beam_size = options.get("beam_size", signature(own).parameters["beam_size"].default)
+            require_whole("generation.", beam_size=beam_size, num_captions=captions)
+            options = {**options, "beam_size": max(beam_size, captions)}
         return partial(own, **options)
 
     @cached_property

@@ -18,7 +18,7 @@ from captioning.captioner import working_device
 from captioning.data.extract import stored
 from captioning.data.kinds import is_clip
 from captioning.data.source import Example
-from captioning.decoders.recall import Recall
+from captioning.decoders.recall import Recall, check_options
 from captioning.errors import UserError
 from captioning.evaluation import chosen_examples
 from captioning.generation.beam import beam
@@ -45,7 +45,7 @@ def remembering(
     What it remembered before is replaced. Beam search becomes search by consensus, of twice as many captions.
     Raises UserError where there is no caption.
     """
-    bundle = forgetting(bundle)
+    before, bundle = bundle, forgetting(bundle)
     options = {"neighbours": neighbours, "sharpness": sharpness}
     sizes = {"visual_width": bundle.encoder.width, "vocabulary_size": len(bundle.vocabulary)}
     decoder = Recall(bundle.decoder, **sizes, **options)
@@ -53,6 +53,9 @@ def remembering(
     decoder.remember(pooled, captions, dimensions=dimensions)
     say = {"_target_": target(Recall), "decoder": bundle.config["decoder"], **options}
     changed = replace(bundle, decoder=decoder.eval(), config=bundle.config | {"decoder": say})
+    if before.generation.func is consensus:  # as it was told to be
+        config = changed.config | {"generation": before.config["generation"]}
+        return replace(changed, generation=before.generation, config=config)
     if bundle.generation.func is not beam:
         return changed
     return searching(changed, consensus, {"beam_size": 2 * bundle.generation.keywords.get("beam_size", 5)})
@@ -85,6 +88,8 @@ def run(config: DictConfig, folder: Path) -> int:
     keep_freed_memory()
     model, output = find_model(config.model), Path(config.output)
     require_place(output)
+    sizes = {name: config[name] for name in ("dimensions", "neighbours", "sharpness")}
+    check_options(**sizes)
     bundle = load_bundle(model, allow=config.allow)
     device = working_device(config.device)
     source = instantiate({key: value for key, value in config.data.items() if key != "split"})
@@ -103,10 +108,10 @@ def run(config: DictConfig, folder: Path) -> int:
             ids = [example.id for example in examples[start : start + AT_ONCE]]
             pooled.append(store.read(ids).pooled.float())
             report(start + len(ids), len(examples))
-    sizes = {name: config[name] for name in ("dimensions", "neighbours", "sharpness")}
     changed = remembering(bundle, torch.cat(pooled), examples, **sizes)
     said = sum(len(example.captions) for example in examples)
-    terms = f"\nIt remembers {len(examples):,} {source.things} of {source.name} and {said:,} captions of them.\n"
+    things = f"{len(examples):,} {source.things} of {source.name}"
+    terms = f"\nNow it remembers {things} and {said:,} captions of them, no others.\n"
     save_bundle(output, changed, card=read_card(model) + terms, half=config.half)
-    log.info(f"{output}: remembers {len(examples):,} {source.things} and {said:,} captions")
+    log.info(f"{output}: remembers {things} and {said:,} captions of them")
     return 0

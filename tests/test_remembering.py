@@ -51,6 +51,15 @@ def test_beam_search_becomes_search_by_consensus_and_back():
     assert before.config == tiny_bundle().config and forgetting(before) is before
 
 
+def test_what_is_remembered_anew_is_searched_as_before():
+    bundle = reminded()
+    bundle.generation = partial(bundle.generation, weight=0.5)
+    pooled = torch.randn(2, bundle.encoder.width)
+    again = remembering(bundle, pooled, [Example("1", "1.jpg", ("a dog",)), Example("2", "2.jpg", ("a cat",))])
+    assert len(again.decoder.keys) == 2 and not isinstance(again.decoder.decoder, Recall)
+    assert again.generation.keywords == bundle.generation.keywords
+
+
 def test_a_model_that_remembers_is_a_model(tmp_path):
     bundle = reminded()
     again = load_bundle(save_bundle(tmp_path / "model", bundle, card="# tiny"))
@@ -96,6 +105,9 @@ def test_the_command(captioning, tmp_path):  # noqa: F811
         (["model=plain", *SCENES, "output=wise", "store=null"], "store=auto"),
         (["model=plain", *SCENES, "output=wise", "data.split=nonsense"], "nonsense"),
         (["model=plain", *SCENES, "output=wise", "neighbours=0"], "neighbours"),
+        (["model=plain", *SCENES, "output=wise", "neighbours=null"], "neighbours"),
+        (["model=plain", *SCENES, "output=wise", "sharpness=nan"], "sharpness"),
+        (["model=plain", *SCENES, "output=wise", "batch_size=0"], "batch_size"),
         (["model=plain", *SCENES, "output=wise", "dimensions=0"], "dimensions"),
         (["model=gone", *SCENES, "output=wise"], "gone"),
     ],

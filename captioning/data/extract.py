@@ -29,6 +29,7 @@ from captioning.encoders.base import Encoder
 from captioning.encoders.imported import Imported
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
+from captioning.numbers_given import require_whole
 from captioning.progress import progress_bar
 
 log = logging.getLogger("captioning")
@@ -80,6 +81,9 @@ def fill(
     of n processes that fill the store together. `num_workers` threads decode, by default one a core. `progress` is
     called with (done, total) after every batch. A picture that cannot be read does not stop the others.
     """
+    require_whole("", batch_size=batch_size)
+    if batch_size < 1:
+        raise UserError(f"batch_size is {batch_size}: it is 1 or more")
     digest, examples = encoder.digest(config), list(examples)
     mine = [part for batch in share(examples, batch_size, shard) for part in parts(batch)]
     store = None

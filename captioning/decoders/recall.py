@@ -15,11 +15,12 @@ from captioning.decoders.base import Context, Decoder, State, StepOutput, Taught
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
 from captioning.metrics.reward import CiderReward
+from captioning.numbers_given import require_number, require_whole
 from captioning.vocabulary import PAD
 
 MEMORY = ("projection", "offset", "keys", "captions", "said")
-WHOLE = ("captions", "said")  # numbers
-SMALLEST = 1e-3  # of a channel's standard deviation: one that hardly ever changes tells nothing
+REMEDY = "copy the model's folder again, or make the memory again by captioning remember"
+SMALLEST = 1e-3  # what changes less than that, in parts of a standard deviation, tells nothing
 
 
 @dataclass
@@ -55,28 +56,31 @@ class Recall(Decoder):
     ):
         super().__init__()
         if not isinstance(decoder, Decoder) or isinstance(decoder, Recall):
-            raise UserError("decoder.decoder: a decoder that remembers nothing yet")
-        if neighbours < 1 or sharpness < 0:
-            raise UserError(f"decoder: neighbours is {neighbours} and sharpness {sharpness}: at least 1, at least 0")
+            raise UserError("decoder.decoder: name a decoder there, one that remembers nothing yet")
+        check_options(neighbours=neighbours, sharpness=sharpness)
         self.decoder, self.neighbours, self.sharpness = decoder, neighbours, sharpness
         self.visual_width, self.vocabulary_size = visual_width, vocabulary_size
-        whole = torch.int16 if vocabulary_size < 2**15 else torch.int32
+        kinds = {"captions": torch.int16 if vocabulary_size < 2**15 else torch.int32, "said": torch.int32}
         for name in MEMORY:
-            self.register_buffer(name, torch.zeros(0, dtype=whole if name in WHOLE else torch.float32))
+            self.register_buffer(name, torch.zeros(0, dtype=kinds.get(name, torch.float32)))
 
     def remember(self, pooled: Tensor, captions: Sequence[Sequence[Sequence[int]]], *, dimensions: int = 128) -> Recall:
         """Takes P photos in, whatever was there before: pooled (P, D), and for each its captions as word ids.
 
-        `dimensions` (K) is how many numbers are kept of a photo. -> itself.
+        `dimensions` (K) is how many numbers are kept of a photo, fewer where photos differ in fewer. -> itself.
         Raises UserError where there is nothing to remember of a photo.
         """
-        if dimensions < 1:
-            raise UserError(f"dimensions is {dimensions}: at least one number is kept of a photo")
+        check_options(dimensions=dimensions)
+        pooled = pooled.float()
+        if pooled.shape != (len(captions), self.visual_width) or not pooled.isfinite().all():
+            raise UserError(f"pooled has to be {len(captions)} rows of {self.visual_width} finite numbers, one a photo")
         if not len(pooled) or not all(captions):
             raise UserError("there is nothing to remember: every photo needs a caption")
         mean, deviation = pooled.mean(0), pooled.std(0, unbiased=False) + SMALLEST
         places = (pooled - mean) / deviation
-        directions = torch.linalg.eigh(places.T @ places).eigenvectors.flip(1)[:, :dimensions]  # (D, K)
+        spread, directions = torch.linalg.eigh(places.T @ places)
+        differ = int((spread > SMALLEST * spread[-1]).sum())  # along the others these photos do not tell anything apart
+        directions = directions.flip(1)[:, : max(1, min(dimensions, differ))]  # (D, K)
         flat = [torch.tensor(words, dtype=self.captions.dtype) for each in captions for words in each]
         self.projection = (directions / deviation[:, None]).contiguous()
         self.offset = mean @ self.projection
@@ -102,7 +106,7 @@ class Recall(Decoder):
             and all(bool(part.isfinite().all()) for part in (self.projection, self.offset, self.keys))
         )
         if not fits:
-            raise UserError("what the decoder remembers does not fit together: make it again by captioning remember")
+            raise UserError(f"what the decoder remembers does not fit together: {REMEDY}")
         self.__dict__.pop("reward", None)
 
     @cached_property
@@ -145,10 +149,27 @@ class Recall(Decoder):
     def _load_from_state_dict(self, state: dict, prefix: str, *rest: Any) -> None:
         for name in MEMORY:  # as large as the file says
             if (there := state.get(f"{prefix}{name}")) is not None:
+                mine = getattr(self, name)
+                whole = not mine.is_floating_point()
+                if there.is_floating_point() == whole or (whole and not torch.equal(there.to(mine).to(there), there)):
+                    raise UserError(f"{prefix}{name} has other numbers than it may: {REMEDY}")
                 setattr(self, name, getattr(self, name).new_empty(there.shape))
         super()._load_from_state_dict(state, prefix, *rest)
         if all(f"{prefix}{name}" in state for name in MEMORY):
             self.check()
+
+
+def check_options(*, neighbours: int = 1, sharpness: float = 0.0, dimensions: int = 1) -> None:
+    """Raises UserError for a number out of its range."""
+    require_whole("", neighbours=neighbours, dimensions=dimensions)
+    require_number("", sharpness=sharpness)
+    for name, value, least in (
+        ("neighbours", neighbours, 1),
+        ("sharpness", sharpness, 0),
+        ("dimensions", dimensions, 1),
+    ):
+        if value < least:
+            raise UserError(f"{name} is {value}: it is {least} or more")
 
 
 def forgetting(weights: dict[str, Tensor], part: str = "decoder.") -> dict[str, Tensor]:

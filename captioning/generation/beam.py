@@ -13,6 +13,7 @@ from captioning.generation.constraints import limits
 from captioning.generation.forced import forced_words
 from captioning.generation.output import Generated, generated
 from captioning.generation.search import Plan, Search
+from captioning.numbers_given import require_number, require_whole
 
 Normalisation = Literal["none", "average", "gnmt"]
 
@@ -44,6 +45,7 @@ def beam(
     every number of words still to be forced. `options` are those of `captioning.generation.constraints.Limits`.
     Raises UserError for an option out of range or without meaning here.
     """
+    require_whole("generation.", beam_size=beam_size, num_captions=num_captions)
     plan = Plan(beam_size, 1, 0.0, num_captions, norms(length_normalisation, alpha, max_words))
     options = {"max_words": max_words, **options}
     return search(decoder, context, plan, num_captions, options, {**MEANINGLESS, **ONE_BEAM}, details)
@@ -70,6 +72,8 @@ def diverse_beam(
     and is no part of the scores. Every group has `beam_size / groups` hypotheses and gives its best captions, as many
     as the others do; the best `num_captions` of them are returned. Everything else is as in `beam`.
     """
+    require_whole("generation.", beam_size=beam_size, groups=groups, num_captions=num_captions)
+    require_number("generation.", diversity=diversity)
     if groups < 1 or beam_size % groups:
         raise UserError(f"generation.beam_size={beam_size} does not divide into generation.groups={groups} equal beams")
     if diversity < 0:
@@ -82,6 +86,8 @@ def diverse_beam(
 
 def norms(kind: str, alpha: float, max_words: int) -> list[float]:
     """What the log-probability of a caption is divided by, for each length from 0 to `max_words`."""
+    require_whole("generation.", max_words=max_words)
+    require_number("generation.", alpha=alpha)
     lengths = range(max_words + 1)
     if kind == "none":
         return [1.0 for _ in lengths]

@@ -12,6 +12,7 @@ from captioning.errors import UserError
 from captioning.generation.beam import Normalisation, beam, check_counts
 from captioning.generation.candidates import best_positions
 from captioning.generation.output import Generated, generated
+from captioning.numbers_given import require_number, require_whole
 
 
 @torch.no_grad()
@@ -40,7 +41,9 @@ def consensus(
             "generation=consensus needs a model that remembers photos and their captions: "
             "captioning remember model=NAME data=NAME output=FOLDER makes one of any other"
         )
-    if not 0 <= weight < torch.inf:
+    require_whole("generation.", beam_size=beam_size, num_captions=num_captions)
+    require_number("generation.", weight=weight)
+    if weight < 0:
         raise UserError(f"generation.weight is {weight}: it is 0 (beam search alone decides) or above")
     check_counts(num_captions, beam_size)
     own = {"length_normalisation": length_normalisation, "alpha": alpha, "max_words": max_words, **options}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from captioning.errors import UserError
+from captioning.numbers_given import require_whole
 from captioning.vocabulary import BOS, EOS, PAD, UNK
 
 NEVER = (PAD, BOS, UNK)
@@ -100,6 +101,8 @@ class Limits:
     constraints: Sequence[Constraint] = field(default=())  # one's own
 
     def __post_init__(self):
+        whole = ("min_words", "max_words", "block_ngrams")
+        require_whole("generation.", **{name: getattr(self, name) for name in whole})
         if not 1 <= self.min_words <= self.max_words:
             raise UserError(
                 f"generation.min_words is {self.min_words} and generation.max_words is {self.max_words}: "

@@ -14,6 +14,7 @@ from captioning.generation.candidates import best_words
 from captioning.generation.constraints import limits
 from captioning.generation.output import Generated
 from captioning.generation.rollout import rollout
+from captioning.numbers_given import require_number, require_whole
 
 MEANINGLESS = {
     "forced_words": "a caption led to given words is no sample of the decoder; use generation=beam",
@@ -61,6 +62,8 @@ def sample(
 
 def check(num_samples: int, temperature: float, top_k: int, top_p: float) -> None:
     """Raises UserError for a number out of its range."""
+    require_whole("generation.", num_samples=num_samples, top_k=top_k)
+    require_number("generation.", temperature=temperature, top_p=top_p)
     if num_samples < 1:
         raise UserError(f"generation.num_samples is {num_samples}: draw at least one")
     if not temperature > 0:

@@ -1,5 +1,6 @@
 """A decoder that remembers says what it would say anyway, and knows the photos most like the one before it."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -46,10 +47,10 @@ def test_a_photo_reminds_of_itself_first_and_most():
 
 @torch.no_grad()
 def test_likeness_is_that_of_standardised_features_where_nothing_is_left_out():
-    pooled = torch.randn(9, VISUAL_WIDTH, generator=torch.Generator().manual_seed(2)) * torch.arange(1, 13)
+    pooled = torch.randn(40, VISUAL_WIDTH, generator=torch.Generator().manual_seed(2)) * torch.arange(1, 13)
     new = torch.randn(3, VISUAL_WIDTH, generator=torch.Generator().manual_seed(3)) * torch.arange(1, 13)
-    decoder = Recall(build("transformer"), **SIZES, neighbours=9, sharpness=3.0)
-    context = decoder.remember(pooled, [[[5, EOS]]] * 9, dimensions=VISUAL_WIDTH).prepare(seen(new))
+    decoder = Recall(build("transformer"), **SIZES, neighbours=40, sharpness=3.0)
+    context = decoder.remember(pooled, [[[5, EOS]]] * 40, dimensions=VISUAL_WIDTH).prepare(seen(new))
     deviation = pooled.std(0, unbiased=False) + 1e-3
     old, new = ((each - pooled.mean(0)) / deviation for each in (pooled, new))
     cosines = torch.cosine_similarity(new[:, None], old[None], dim=-1)
@@ -94,6 +95,25 @@ SPOILED = {
     "captions": lambda t: t + VOCABULARY,
     "said": lambda t: t * 0,
 }
+OF_ANOTHER_KIND = {
+    "captions": lambda t: t.long() + 2**16,
+    "said": lambda t: t.float(),
+    "keys": lambda t: t.to(torch.int8),
+}
+
+
+@pytest.mark.parametrize("part", OF_ANOTHER_KIND)
+def test_numbers_of_another_kind_are_refused(part):
+    state = recall(build("transformer")).state_dict()
+    state[part] = OF_ANOTHER_KIND[part](state[part])
+    with pytest.raises(UserError, match=f"{part} has other numbers"):
+        Recall(build("transformer"), **SIZES).load_state_dict(state)
+
+
+def test_no_more_is_kept_than_photos_differ_in():
+    pooled = torch.randn(4, VISUAL_WIDTH, generator=torch.Generator().manual_seed(2))
+    decoder = Recall(build("transformer"), **SIZES).remember(pooled.half(), [[[5, EOS]]] * 4, dimensions=9)
+    assert decoder.keys.shape == (4, 3)
 
 
 @pytest.mark.parametrize("part", SPOILED)
@@ -112,5 +132,14 @@ def test_what_cannot_remember_says_so():
         decoder.remember(torch.zeros(2, VISUAL_WIDTH), [[[5, EOS]], []])
     with pytest.raises(UserError, match="remembers nothing yet"):
         Recall(recall(build("transformer")), **SIZES)
-    with pytest.raises(UserError, match="neighbours is 0"):
-        Recall(build("transformer"), **SIZES, neighbours=0)
+    with pytest.raises(UserError, match="rows of 12 finite numbers"):
+        decoder.remember(torch.full((1, VISUAL_WIDTH), torch.nan), [[[5, EOS]]])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"neighbours": 0}, {"neighbours": 2.5}, {"neighbours": None}, {"sharpness": -1}, {"sharpness": math.nan}],
+)
+def test_options_out_of_range_are_named(options):
+    with pytest.raises(UserError, match=next(iter(options))):
+        Recall(build("transformer"), **SIZES, **options)

@@ -99,7 +99,15 @@ def test_limits_hold(decoder):
 
 @pytest.mark.parametrize(
     "options, message",
-    [({"weight": -1.0}, "weight"), ({"num_captions": 7, "beam_size": 6}, "num_captions"), ({"seed": 1}, "seed")],
+    [
+        ({"weight": -1.0}, "weight"),
+        ({"weight": None}, "weight"),
+        ({"beam_size": 2.5}, "beam_size"),
+        ({"num_captions": True}, "num_captions"),
+        ({"alpha": "x"}, "alpha"),
+        ({"num_captions": 7, "beam_size": 6}, "num_captions"),
+        ({"seed": 1}, "seed"),
+    ],
 )
 def test_options_out_of_range_are_named(decoder, options, message):
     with pytest.raises(UserError, match=message):
