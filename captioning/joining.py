@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from captioning.bundle import Bundle, load_bundle, read_card, require_place, save_bundle, target
 from captioning.decoders.ensemble import Ensemble
+from captioning.decoders.recall import Recall
 from captioning.encoders.base import Encoder
 from captioning.encoders.side_by_side import SideBySide
 from captioning.errors import UserError
@@ -63,7 +65,12 @@ def run(models: Sequence[str], output: Path, *, half: bool) -> int:
     """`captioning ensemble`. -> exit status."""
     folders = [find_model(model) for model in models]
     require_place(output)
-    joined = join([load_bundle(folder) for folder in folders], [str(folder) for folder in folders])
+    bundles = [load_bundle(folder) for folder in folders]
+    joined = join(bundles, [str(folder) for folder in folders])
+    if any(isinstance(bundle.decoder, Recall) for bundle in bundles):
+        print(
+            "captioning: without what they remember; captioning remember gives a memory to any model", file=sys.stderr
+        )
     cards = [f"\n## {folder}\n\n{lowered(text)}" for folder in folders if (text := read_card(folder))]
     listed = "\n".join(f"- {folder}" for folder in folders)
     text = f"# {output.name}\n\nAn ensemble, which averages log-probabilities, of\n\n{listed}\n{''.join(cards)}"
