@@ -172,13 +172,10 @@ def check_options(*, neighbours: int = 1, sharpness: float = 0.0, dimensions: in
             raise UserError(f"{name} is {value}: it is {least} or more")
 
 
-def forgetting(weights: dict[str, Tensor], part: str = "decoder.") -> dict[str, Tensor]:
-    """The weights of a model whose names begin with `part` for its decoder, as they were before it remembered."""
-    if f"{part}keys" not in weights:
+def forgetting(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a model, encoder.* and decoder.*, as they were before its decoder remembered."""
+    memory = {f"decoder.{name}" for name in MEMORY}
+    if not memory <= weights.keys():
         return weights
-    memory = {f"{part}{name}" for name in MEMORY}
-    return {
-        name.replace(f"{part}decoder.", part, 1) if name.startswith(part) else name: tensor
-        for name, tensor in weights.items()
-        if name not in memory
-    }
+    kept = {name: tensor for name, tensor in weights.items() if name not in memory}
+    return {name.replace("decoder.decoder.", "decoder.", 1): tensor for name, tensor in kept.items()}

@@ -45,7 +45,6 @@ def beam(
     every number of words still to be forced. `options` are those of `captioning.generation.constraints.Limits`.
     Raises UserError for an option out of range or without meaning here.
     """
-    require_whole("generation.", beam_size=beam_size, num_captions=num_captions)
     plan = Plan(beam_size, 1, 0.0, num_captions, norms(length_normalisation, alpha, max_words))
     options = {"max_words": max_words, **options}
     return search(decoder, context, plan, num_captions, options, {**MEANINGLESS, **ONE_BEAM}, details)
@@ -102,6 +101,7 @@ def norms(kind: str, alpha: float, max_words: int) -> list[float]:
 
 def check_counts(num_captions: int, beam_size: int) -> None:
     """Raises UserError where a search of that size cannot give so many captions."""
+    require_whole("generation.", beam_size=beam_size, num_captions=num_captions)
     if not 1 <= num_captions <= beam_size:
         raise UserError(
             f"generation.num_captions is {num_captions} and generation.beam_size is {beam_size}: "

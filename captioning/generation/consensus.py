@@ -9,10 +9,10 @@ import torch
 from captioning.decoders.base import Context, Decoder
 from captioning.decoders.recall import Recall
 from captioning.errors import UserError
-from captioning.generation.beam import Normalisation, beam, check_counts
+from captioning.generation.beam import beam, check_counts
 from captioning.generation.candidates import best_positions
 from captioning.generation.output import Generated, generated
-from captioning.numbers_given import require_number, require_whole
+from captioning.numbers_given import require_number
 
 
 @torch.no_grad()
@@ -23,9 +23,6 @@ def consensus(
     weight: float = 1.6,
     beam_size: int = 10,
     num_captions: int = 1,
-    length_normalisation: Normalisation = "none",
-    alpha: float = 0.6,
-    max_words: int = 20,
     details: bool = False,
     **options: Any,
 ) -> Generated:
@@ -41,13 +38,11 @@ def consensus(
             "generation=consensus needs a model that remembers photos and their captions: "
             "captioning remember model=NAME data=NAME output=FOLDER makes one of any other"
         )
-    require_whole("generation.", beam_size=beam_size, num_captions=num_captions)
     require_number("generation.", weight=weight)
     if weight < 0:
         raise UserError(f"generation.weight is {weight}: it is 0 (beam search alone decides) or above")
     check_counts(num_captions, beam_size)
-    own = {"length_normalisation": length_normalisation, "alpha": alpha, "max_words": max_words, **options}
-    words, scores, *_ = beam(decoder, context, beam_size=beam_size, num_captions=beam_size, **own)
+    words, scores, *_ = beam(decoder, context, beam_size=beam_size, num_captions=beam_size, **options)
     if words.numel():
         scores = scores + weight * decoder.agreement(context, words)
     best = best_positions(scores, num_captions)

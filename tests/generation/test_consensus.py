@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from conftest import VOCABULARY, WIDTH, build, memory
+from cases import VOCABULARY, WIDTH, build, memory
 
 from captioning.decoders.recall import Recall
 from captioning.errors import UserError
