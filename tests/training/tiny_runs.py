@@ -12,14 +12,15 @@ TINY = """
     data=scenes data.train=24 data.val=8 data.size=64 encoder.size=64 encoder.backbone=test_resnet.r160_in1k
     encoder.weights=none batch_size=8 captions_per_image=2 vocabulary.min_count=1 progress=false
     trainer.accelerator=cpu trainer.log_every_n_steps=1 seed=3 name=tiny
-    decoder=show_and_tell decoder.embedding=16 decoder.width=16
 """.split()
+TINY_DECODER = "decoder=show_and_tell decoder.embedding=16 decoder.width=16".split()
 
 
 def configuration(*overrides: str) -> DictConfig:
-    """conf/train.yaml with the overrides of a tiny run and more."""
+    """conf/train.yaml with the overrides of a tiny run and more, which may name another decoder."""
+    decoder = [] if any(one.startswith("decoder=") for one in overrides) else TINY_DECODER
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        config = compose("train", [*TINY, *overrides])
+        config = compose("train", [*TINY, *decoder, *overrides])
     with open_dict(config):
         del config["output"]
     return config
