@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from captioning.files import write_whole
+from captioning.files.atomic import write_whole
 from captioning.report import data_uri, document
 from captioning.subtitles import Cue, clock
 

@@ -11,7 +11,7 @@ from captioning.data.images import IMAGE_EXTENSIONS, find_images
 from captioning.data.kinds import CLIP_EXTENSIONS, is_clip
 from captioning.devices import device_names, stream_on
 from captioning.errors import UserError
-from captioning.files import unused_name
+from captioning.files.atomic import unused_name
 from captioning.outputs import json_line, printable
 
 if TYPE_CHECKING:

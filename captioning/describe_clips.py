@@ -17,7 +17,7 @@ from captioning.data.kinds import is_clip
 from captioning.data.video import Clip, FrameSampling
 from captioning.describe import complain, expand, line
 from captioning.errors import UserError
-from captioning.files import unused_name, write_whole
+from captioning.files.atomic import unused_name, write_whole
 from captioning.pictures import as_picture
 from captioning.subtitles import KINDS, Cue, clock, subtitles
 

@@ -17,7 +17,7 @@ from captioning.data.kinds import is_clip
 from captioning.data.module import EpochSampler, Examples, loader
 from captioning.data.source import Example, Source
 from captioning.errors import UserError
-from captioning.files import write_whole
+from captioning.files.atomic import write_whole
 from captioning.memory import VisualMemory
 from captioning.metrics.report import evaluate
 from captioning.progress import progress_bar

@@ -14,7 +14,7 @@ from captioning.caption_statistics import CaptionStatistics, caption_statistics,
 from captioning.captioner import Caption, Captioner
 from captioning.data.source import Example, Source
 from captioning.errors import UserError
-from captioning.files import write_whole
+from captioning.files.atomic import write_whole
 from captioning.metrics.report import Scores
 from captioning.reading import chunks_of
 from captioning.report import Panel, card, document, score_table

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from captioning.attention_map import heat_layer, heat_map
-from captioning.files import write_whole
+from captioning.files.atomic import write_whole
 from captioning.line_chart import COLOURS, HEIGHT, WIDTH, Point, charts
 from captioning.report_style import CHART_STYLE, SCRIPT, STYLE
 

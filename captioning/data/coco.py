@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from captioning.data.annotations import entries, read_json
+from captioning.files.annotations import entries, read_json
 from captioning.data.archives import COCO_PHOTOS, Archive, coco_photos, coco_text
 from captioning.data.photos import Photos, split_name
 from captioning.data.source import Example

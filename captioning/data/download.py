@@ -16,7 +16,7 @@ from captioning import __version__
 from captioning.data.archives import Archive
 from captioning.data.check import report, source_of
 from captioning.data.unpack import unpack
-from captioning.disk import require_room, size_in_words
+from captioning.files.disk_space import require_room, size_in_words
 from captioning.errors import UserError
 
 log = logging.getLogger("captioning")

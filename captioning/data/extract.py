@@ -24,7 +24,7 @@ from captioning.data.checks import Checks
 from captioning.data.feature_part import COLUMNS
 from captioning.data.features import FeatureStore
 from captioning.data.source import Example, Source, read_example
-from captioning.disk import require_room
+from captioning.files.disk_space import require_room
 from captioning.encoders.base import Encoder
 from captioning.encoders.imported import Imported
 from captioning.errors import UserError

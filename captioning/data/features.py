@@ -26,7 +26,7 @@ from torch import Tensor
 from captioning.data.feature_files import plain_id
 from captioning.data.feature_part import COLUMNS, Part, PartWriter, key_of
 from captioning.errors import UserError
-from captioning.files import write_whole
+from captioning.files.atomic import write_whole
 from captioning.memory import VisualMemory
 
 LARGEST = float(np.finfo(np.float16).max)

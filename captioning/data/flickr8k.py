@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from captioning.data.annotations import read_lines
+from captioning.files.annotations import read_lines
 from captioning.data.archives import Archive, karpathy_splits
 from captioning.data.karpathy import Entry, read_splits
 from captioning.data.photos import Photos, photo_folder

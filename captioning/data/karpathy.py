@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from captioning.data.annotations import entries, read_json
+from captioning.files.annotations import entries, read_json
 from captioning.data.archives import Archive, coco_photos, karpathy_splits
 from captioning.data.checks import Checks
 from captioning.data.photos import Photos, photo_folder, split_name

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from captioning.data.annotations import entries, read_json, read_lines
+from captioning.files.annotations import entries, read_json, read_lines
 from captioning.data.clips import Clips
 from captioning.data.photos import split_name
 from captioning.data.source import Example

@@ -11,7 +11,7 @@ import os
 from functools import cached_property
 from pathlib import Path, PurePath
 
-from captioning.data.annotations import entries, read_lines, read_text
+from captioning.files.annotations import entries, read_lines, read_text
 from captioning.data.archives import MSVD_CLIPS
 from captioning.data.clips import Clips
 from captioning.data.karpathy import read_splits

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from captioning.data.annotations import parse_json, read_lines, read_text
+from captioning.files.annotations import parse_json, read_lines, read_text
 from captioning.data.photos import Photos, split_name
 from captioning.data.source import Example
 from captioning.errors import UserError

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from captioning.data.archives import Archive
-from captioning.disk import require_room
+from captioning.files.disk_space import require_room
 from captioning.errors import UserError
 
 Member = tuple[str, int, Callable[[], IO[bytes]]]  # name, bytes, how to open it

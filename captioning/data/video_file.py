@@ -13,7 +13,7 @@ from av.video.reformatter import VideoReformatter
 from PIL import Image
 
 from captioning.data.images import shrinking, to_rgb
-from captioning.data.regular_file import one_line, open_regular
+from captioning.files.regular import one_line, open_regular
 from captioning.data.video_stream import NoVideo, Stream, TimeUp, open_stream
 from captioning.errors import UserError
 

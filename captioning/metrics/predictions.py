@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from captioning.data.annotations import entries, parse_json, read_text
+from captioning.files.annotations import entries, parse_json, read_text
 from captioning.errors import UserError
 from captioning.metrics.references import ImageId, read_json_lines
 

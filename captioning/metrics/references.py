@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from captioning.data.annotations import entries, parse_json, read_text
+from captioning.files.annotations import entries, parse_json, read_text
 from captioning.errors import UserError
 
 ImageId = int | str

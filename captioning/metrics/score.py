@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from captioning.errors import UserError
-from captioning.files import write_whole
+from captioning.files.atomic import write_whole
 from captioning.metrics.bootstrap import Difference, bootstrap, interval, paired_difference, resample_counts
 from captioning.metrics.predictions import common_images, read_predictions
 from captioning.metrics.references import ImageId, References, read_references

@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from captioning.errors import UserError
-from captioning.files import write_whole
+from captioning.files.atomic import write_whole
 
 
 class SeedEveryStep(pl.Callback):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from captioning.disk import require_room
+from captioning.files.disk_space import require_room
 
 COPIES = 3  # of a checkpoint: the best, the last, and one that is being written
 

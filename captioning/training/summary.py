@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import yaml
 from pytorch_lightning.callbacks import Timer
 
-from captioning.files import write_whole
+from captioning.files.atomic import write_whole
 from captioning.training.callbacks import read_curves
 
 COLUMNS = ("name", "overrides", "CIDEr", "BLEU-4", "epochs", "minutes")
