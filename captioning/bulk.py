@@ -13,7 +13,7 @@ from captioning.describe import AttentionStrips, complain, expand
 from captioning.devices import device_names, stream_on
 from captioning.errors import UserError
 from captioning.outputs import CaptionFile, Output, Sidecars
-from captioning.progress import progress_bar
+from captioning.runtime.progress import progress_bar
 
 log = logging.getLogger("captioning")
 
@@ -77,7 +77,7 @@ def _captions(todo: list[Path], model, device, batch_size: int, options: dict[st
     strips = AttentionStrips(attention) if attention else None
     if not todo:
         return
-    from captioning.allocator import keep_freed_memory
+    from captioning.runtime.allocator import keep_freed_memory
 
     keep_freed_memory()
     found = stream_on(

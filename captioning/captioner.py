@@ -30,10 +30,10 @@ from captioning.generation.sampling import sample
 from captioning.generation.word_options import with_vocabulary
 from captioning.memory import VisualMemory
 from captioning.metrics.report import DEFAULT_METRICS
-from captioning.numbers_given import require_whole
+from captioning.runtime.option_checks import require_whole
 from captioning.pictures import Picture, as_picture
-from captioning.progress import progress_bar
-from captioning.reading import default_workers, read_ahead
+from captioning.runtime.progress import progress_bar
+from captioning.runtime.prefetch import default_workers, read_ahead
 from captioning.shipped import default_model, find_model
 from captioning.vocabulary import EOS, Vocabulary, sentence
 

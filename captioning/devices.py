@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captioning.errors import UserError
-from captioning.reading import chunks_of
+from captioning.runtime.prefetch import chunks_of
 
 if TYPE_CHECKING:
     from captioning.captioner import Caption, Captioner
@@ -82,7 +82,7 @@ def _leave_interrupts() -> None:
 
 def _open(model: str | Path | None, device: str | None) -> None:
     global _captioner
-    from captioning.allocator import keep_freed_memory
+    from captioning.runtime.allocator import keep_freed_memory
     from captioning.captioner import load
 
     keep_freed_memory()

@@ -10,7 +10,7 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from captioning.allocator import keep_freed_memory
+from captioning.runtime.allocator import keep_freed_memory
 from captioning.captioner import Captioner, describe, load
 from captioning.data.extract import examples_of, stored
 from captioning.data.kinds import is_clip
@@ -20,7 +20,7 @@ from captioning.errors import UserError
 from captioning.files.atomic import write_whole
 from captioning.memory import VisualMemory
 from captioning.metrics.report import evaluate
-from captioning.progress import progress_bar
+from captioning.runtime.progress import progress_bar
 
 log = logging.getLogger("captioning")
 

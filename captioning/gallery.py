@@ -16,7 +16,7 @@ from captioning.data.source import Example, Source
 from captioning.errors import UserError
 from captioning.files.atomic import write_whole
 from captioning.metrics.report import Scores
-from captioning.reading import chunks_of
+from captioning.runtime.prefetch import chunks_of
 from captioning.report import Panel, card, document, score_table
 from captioning.report_style import SCRIPT
 

@@ -19,7 +19,7 @@ from captioning.data.images import find_images, open_image
 from captioning.data.source import Example, Source
 from captioning.encoders.regions import RegionEncoder
 from captioning.errors import UserError
-from captioning.progress import progress_bar
+from captioning.runtime.progress import progress_bar
 from captioning.region_picture import region_picture
 
 log = logging.getLogger("captioning")

@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from captioning.allocator import keep_freed_memory
+from captioning.runtime.allocator import keep_freed_memory
 from captioning.bundle import Bundle, load_bundle, read_card, require_place, save_bundle, target
 from captioning.captioner import working_device
 from captioning.data.extract import stored
@@ -23,7 +23,7 @@ from captioning.errors import UserError
 from captioning.evaluation import chosen_examples
 from captioning.generation.beam import beam
 from captioning.generation.consensus import consensus
-from captioning.progress import progress_bar
+from captioning.runtime.progress import progress_bar
 from captioning.shipped import find_model
 
 log = logging.getLogger("captioning")

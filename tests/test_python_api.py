@@ -12,7 +12,7 @@ import captioning
 from captioning.captioner import Captioner
 from captioning.errors import UserError
 from captioning.metrics.report import evaluate
-from captioning.reading import read_ahead
+from captioning.runtime.prefetch import read_ahead
 
 
 @pytest.fixture(scope="module")

@@ -134,7 +134,7 @@ def verify(archive: Archive, file: Path) -> None:
 
 def download(archives: Sequence[Archive], root: Path) -> int:
     """Fetches and unpacks those archives whose files are not all under `root`. -> how many."""
-    from captioning.progress import progress_bar
+    from captioning.runtime.progress import progress_bar
 
     todo = [archive for archive in archives if archive.absent(root)]
     for archive in todo:

@@ -18,7 +18,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import Dataset
 
-from captioning.allocator import keep_freed_memory
+from captioning.runtime.allocator import keep_freed_memory
 from captioning.data import importing
 from captioning.data.checks import Checks
 from captioning.data.feature_part import COLUMNS
@@ -29,8 +29,8 @@ from captioning.encoders.base import Encoder
 from captioning.encoders.imported import Imported
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
-from captioning.numbers_given import require_whole
-from captioning.progress import progress_bar
+from captioning.runtime.option_checks import require_whole
+from captioning.runtime.progress import progress_bar
 
 log = logging.getLogger("captioning")
 

@@ -71,7 +71,7 @@ def import_features(
 
 def run(config: DictConfig) -> int:
     """`captioning extract import=PATH store=DIR`. -> exit status: 1 where features of some pictures are not usable."""
-    from captioning.progress import progress_bar
+    from captioning.runtime.progress import progress_bar
 
     if config.store in (None, "auto"):
         raise UserError("import=PATH needs store=DIR, a folder to keep the features in")

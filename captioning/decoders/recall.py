@@ -15,7 +15,7 @@ from captioning.decoders.base import Context, Decoder, State, StepOutput, Taught
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
 from captioning.metrics.reward import CiderReward
-from captioning.numbers_given import require_number, require_whole
+from captioning.runtime.option_checks import require_number, require_whole
 from captioning.vocabulary import PAD
 
 MEMORY = ("projection", "offset", "keys", "captions", "said")

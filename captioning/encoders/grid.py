@@ -85,7 +85,7 @@ class GridEncoder(Encoder):
         """The pictures normalised, and on a CPU a few at a time: what a layer gives the next then stays in the cache.
 
         On one core the default backbone takes 44 ms for each of 2 photos at 320 pixels and 56 ms for each of 8, or
-        105 ms for each of 16 where glibc hands their memory back after every layer (`captioning.allocator`).
+        105 ms for each of 16 where glibc hands their memory back after every layer (`captioning.runtime.allocator`).
         """
         whole = self.finetune or pictures.device.type != "cpu"
         return [self.normalised(part) for part in ([pictures] if whole else pictures.split(PORTION))]

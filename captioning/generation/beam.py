@@ -13,7 +13,7 @@ from captioning.generation.constraints import limits
 from captioning.generation.forced import forced_words
 from captioning.generation.output import Generated, generated
 from captioning.generation.search import Plan, Search
-from captioning.numbers_given import require_number, require_whole
+from captioning.runtime.option_checks import require_number, require_whole
 
 Normalisation = Literal["none", "average", "gnmt"]
 

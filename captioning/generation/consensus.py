@@ -12,7 +12,7 @@ from captioning.errors import UserError
 from captioning.generation.beam import beam, check_counts
 from captioning.generation.candidates import best_positions
 from captioning.generation.output import Generated, generated
-from captioning.numbers_given import require_number
+from captioning.runtime.option_checks import require_number
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from captioning.errors import UserError
-from captioning.numbers_given import require_whole
+from captioning.runtime.option_checks import require_whole
 from captioning.vocabulary import BOS, EOS, PAD, UNK
 
 NEVER = (PAD, BOS, UNK)

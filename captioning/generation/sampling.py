@@ -14,7 +14,7 @@ from captioning.generation.candidates import best_words
 from captioning.generation.constraints import limits
 from captioning.generation.output import Generated
 from captioning.generation.rollout import rollout
-from captioning.numbers_given import require_number, require_whole
+from captioning.runtime.option_checks import require_number, require_whole
 
 MEANINGLESS = {
     "forced_words": "a caption led to given words is no sample of the decoder; use generation=beam",

@@ -13,7 +13,7 @@ from captioning.errors import UserError
 from captioning.generation.constraints import Limits
 from captioning.generation.rollout import rollout
 from captioning.generation.sampling import pick
-from captioning.training.processes import mean_over_processes
+from captioning.runtime.processes import mean_over_processes
 from captioning.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
 
 Parts = dict[str, Tensor]

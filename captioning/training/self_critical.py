@@ -23,7 +23,7 @@ from captioning.metrics.reward import BleuReward, CiderReward, Reward, RougeRewa
 from captioning.metrics.tokenizer import tokenize
 from captioning.training.collapse import CollapseWatch, share_that_breaks_off
 from captioning.training.objectives import Objective, Parts, doubly_stochastic
-from captioning.training.processes import mean_over_processes
+from captioning.runtime.processes import mean_over_processes
 from captioning.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
 
 log = logging.getLogger("captioning")

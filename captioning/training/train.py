@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from captioning import __version__
-from captioning.allocator import keep_freed_memory
+from captioning.runtime.allocator import keep_freed_memory
 from captioning.bundle import Bundle, save_bundle
 from captioning.data.extract import stored
 from captioning.data.importing import described
@@ -29,7 +29,7 @@ from captioning.training.averaging import MovingAverage
 from captioning.training.callbacks import AtomicCheckpointIO, Curves, Progress, SeedEveryStep
 from captioning.training.interruption import Preempted, SaveOnSigterm, StopAtNaN
 from captioning.training.parameters import compile_teaching
-from captioning.training.processes import first_process_first, is_first, one_log
+from captioning.runtime.processes import first_process_first, is_first, one_log
 from captioning.training.space import require_room_for_run
 from captioning.training.start import read_start
 from captioning.training.summary import write_summary

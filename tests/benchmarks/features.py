@@ -24,7 +24,7 @@ import torch
 from harness import Figure, report, seconds
 from torch import Tensor
 
-from captioning.allocator import keep_freed_memory
+from captioning.runtime.allocator import keep_freed_memory
 from captioning.data.extract import fill
 from captioning.data.feature_part import PartWriter
 from captioning.data.features import FeatureStore

@@ -19,7 +19,7 @@ import torch
 from harness import Figure, report
 from PIL import Image
 
-from captioning.allocator import keep_freed_memory
+from captioning.runtime.allocator import keep_freed_memory
 from captioning.bundle import Bundle
 from captioning.captioner import Captioner, describe, load
 from captioning.data.images import find_images

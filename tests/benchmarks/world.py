@@ -17,7 +17,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import open_dict
 
-from captioning.allocator import keep_freed_memory
+from captioning.runtime.allocator import keep_freed_memory
 from captioning.captioner import load
 from captioning.configuration import conf_folder
 from captioning.data.scenes import Scenes

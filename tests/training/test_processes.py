@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from captioning.data.module import EpochSampler
-from captioning.training.processes import mean_over_processes
+from captioning.runtime.processes import mean_over_processes
 from captioning.training.summary import sweep_table
 
 
