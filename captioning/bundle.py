@@ -31,7 +31,7 @@ from captioning.encoders.base import Encoder, architecture
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
 from captioning.shipped import MODEL_FILES
-from captioning.vocabulary import Vocabulary
+from captioning.text.vocabulary import Vocabulary
 
 FORMAT = 1
 PARTS = ("encoder", "decoder", "generation")

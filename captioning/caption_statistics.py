@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from captioning.metrics.tokenizer import tokenize_all
+from captioning.text.tokenizer import tokenize_all
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from captioning.pictures import Picture, as_picture
 from captioning.runtime.progress import progress_bar
 from captioning.runtime.prefetch import default_workers, read_ahead
 from captioning.shipped import default_model, find_model
-from captioning.vocabulary import EOS, Vocabulary, sentence
+from captioning.text.vocabulary import EOS, Vocabulary, sentence
 
 
 @dataclass(frozen=True)

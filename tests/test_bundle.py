@@ -15,7 +15,7 @@ from captioning.bundle import load_bundle, replaced_folder, save_bundle
 from captioning.captioner import Captioner
 from captioning.errors import UserError
 from captioning.shipped import MODEL_FILES
-from captioning.vocabulary import Vocabulary
+from captioning.text.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_saving_again_replaces_all_of_it(model):
 
 
 @pytest.mark.parametrize(
-    "failing", ["captioning.bundle.save_file", "captioning.vocabulary.Vocabulary.save", "os.replace"]
+    "failing", ["captioning.bundle.save_file", "captioning.text.vocabulary.Vocabulary.save", "os.replace"]
 )
 @pytest.mark.parametrize("reason", [KeyboardInterrupt, OSError])
 def test_a_failure_while_saving_leaves_the_former_model(model, monkeypatch, failing, reason):

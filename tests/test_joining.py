@@ -14,7 +14,7 @@ from captioning.encoders.grid import GridEncoder
 from captioning.encoders.side_by_side import SideBySide
 from captioning.errors import UserError
 from captioning.joining import join
-from captioning.vocabulary import Vocabulary
+from captioning.text.vocabulary import Vocabulary
 
 
 def other_bundle(*, backbone="test_resnet", decoder="show_and_tell"):

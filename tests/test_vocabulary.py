@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captioning.errors import UserError
-from captioning.metrics.tokenizer import tokenize
-from captioning.vocabulary import EOS, SPECIALS, UNK, Vocabulary, sentence
+from captioning.text.tokenizer import tokenize
+from captioning.text.vocabulary import EOS, SPECIALS, UNK, Vocabulary, sentence
 
 CAPTIONS = ["A dog runs .", "a dog isn't running", "two dogs, running!"]
 

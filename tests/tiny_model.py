@@ -12,7 +12,7 @@ from captioning.decoders.show_and_tell import ShowAndTell
 from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.encoders.grid import GridEncoder
 from captioning.generation.beam import beam
-from captioning.vocabulary import Vocabulary
+from captioning.text.vocabulary import Vocabulary
 
 WORDS = "a the dog cat red blue runs sits on under grass water two small big ball".split()
 ENCODER = {"backbone": "test_resnet", "size": 64}

@@ -16,7 +16,7 @@ from captioning.data.features import FeatureStore
 from captioning.data.source import Example, Source, read_example
 from captioning.encoders.base import Encoder
 from captioning.memory import VisualMemory
-from captioning.vocabulary import BOS, PAD, Vocabulary
+from captioning.text.vocabulary import BOS, PAD, Vocabulary
 
 
 @dataclass(frozen=True)

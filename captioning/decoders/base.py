@@ -93,7 +93,7 @@ class Decoder(nn.Module):
     """Turns a visual memory into words, one step at a time.
 
     A subclass implements `prepare`, `teach`, `say`, `start` and `step`, and takes `visual_width` (D) and
-    `vocabulary_size` (V) as its first two keyword arguments. Word ids follow `captioning.vocabulary`.
+    `vocabulary_size` (V) as its first two keyword arguments. Word ids follow `captioning.text.vocabulary`.
     The law: `forward` and repeated `step` give the same logits, for any rows, padding and batch.
     """
 

@@ -24,7 +24,7 @@ from captioning.decoders.positions import WordPositions, token_positions
 from captioning.decoders.transformer import feed_forward
 from captioning.decoders.word_cache import WordState
 from captioning.memory import VisualMemory
-from captioning.vocabulary import PAD
+from captioning.text.vocabulary import PAD
 
 
 @dataclass

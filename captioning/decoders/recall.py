@@ -16,7 +16,7 @@ from captioning.errors import UserError
 from captioning.memory import VisualMemory
 from captioning.metrics.reward import CiderReward
 from captioning.runtime.option_checks import require_number, require_whole
-from captioning.vocabulary import PAD
+from captioning.text.vocabulary import PAD
 
 MEMORY = ("projection", "offset", "keys", "captions", "said")
 REMEDY = "copy the model's folder again, or make the memory again by captioning remember"

@@ -12,7 +12,7 @@ from captioning.decoders.dropout import Dropout
 from captioning.decoders.frames import Frames
 from captioning.decoders.lstm import LSTM, initialise_memory, read_sequence
 from captioning.memory import VisualMemory
-from captioning.vocabulary import PAD
+from captioning.text.vocabulary import PAD
 
 
 @dataclass

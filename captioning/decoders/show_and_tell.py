@@ -10,7 +10,7 @@ from captioning.decoders.base import Context, Decoder, LSTMState, StepOutput, Ta
 from captioning.decoders.dropout import Dropout
 from captioning.decoders.lstm import LSTM
 from captioning.memory import VisualMemory
-from captioning.vocabulary import PAD
+from captioning.text.vocabulary import PAD
 
 
 @dataclass

@@ -13,7 +13,7 @@ from captioning.decoders.dropout import Dropout
 from captioning.decoders.linear import Linear
 from captioning.decoders.lstm import initialise_gates, lstm_cell
 from captioning.memory import VisualMemory
-from captioning.vocabulary import PAD
+from captioning.text.vocabulary import PAD
 
 
 @dataclass

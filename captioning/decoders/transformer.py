@@ -17,7 +17,7 @@ from captioning.decoders.multi_head import CrossAttention, KeysValues, SelfAtten
 from captioning.decoders.positions import WordPositions, token_positions
 from captioning.decoders.word_cache import WordCache, WordState
 from captioning.memory import VisualMemory
-from captioning.vocabulary import PAD
+from captioning.text.vocabulary import PAD
 
 
 @dataclass

@@ -14,7 +14,7 @@ from captioning.decoders.linear import Linear
 from captioning.decoders.lstm import initialise_gates, lstm_cell, start_cell
 from captioning.decoders.positions import token_positions
 from captioning.memory import VisualMemory
-from captioning.vocabulary import PAD
+from captioning.text.vocabulary import PAD
 
 
 @dataclass

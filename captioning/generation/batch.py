@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from captioning.vocabulary import PAD
+from captioning.text.vocabulary import PAD
 
 STEPS_BETWEEN = 4  # on a device that would have to be waited for
 WORTH_LEAVING = 0.25  # of the images at work; a smaller batch saves less than it costs to move

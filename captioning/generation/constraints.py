@@ -11,7 +11,7 @@ from torch import Tensor
 
 from captioning.errors import UserError
 from captioning.runtime.option_checks import require_whole
-from captioning.vocabulary import BOS, EOS, PAD, UNK
+from captioning.text.vocabulary import BOS, EOS, PAD, UNK
 
 NEVER = (PAD, BOS, UNK)
 

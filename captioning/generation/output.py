@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from captioning.decoders.base import Context, Decoder
-from captioning.vocabulary import BOS, PAD
+from captioning.text.vocabulary import BOS, PAD
 
 WORDS_AT_ONCE = 1024  # 40 MB of logits over ten thousand words
 

@@ -11,7 +11,7 @@ from captioning.decoders.base import Context, Decoder
 from captioning.generation.batch import Answers, due
 from captioning.generation.constraints import Limits, Rules
 from captioning.generation.output import Generated, generated
-from captioning.vocabulary import BOS, EOS, PAD
+from captioning.text.vocabulary import BOS, EOS, PAD
 
 Choose = Callable[[Tensor, Tensor, int], Tensor]
 """logits (B, R, V) with -inf for what may not be said, images (B,) by their place in the batch, step -> words (B, R)"""

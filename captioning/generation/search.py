@@ -17,7 +17,7 @@ from captioning.generation.batch import Answers, due
 from captioning.generation.candidates import best_words
 from captioning.generation.constraints import Limits, Rules
 from captioning.generation.forced import ForcedWords
-from captioning.vocabulary import BOS, EOS, PAD
+from captioning.text.vocabulary import BOS, EOS, PAD
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 from captioning.errors import UserError
 from captioning.generation.output import Generated
-from captioning.metrics.tokenizer import tokenize
-from captioning.vocabulary import UNK, Vocabulary
+from captioning.text.tokenizer import tokenize
+from captioning.text.vocabulary import UNK, Vocabulary
 
 LISTS = ("forbidden_words", "forbidden_endings", "forced_prefix")
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from captioning.metrics.ngrams import MAX_ORDER, sums
-from captioning.vocabulary import BOS, EOS, PAD
+from captioning.text.vocabulary import BOS, EOS, PAD
 
 Integers = NDArray[np.int64]
 

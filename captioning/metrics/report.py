@@ -22,7 +22,7 @@ from captioning.metrics.predictions import common_images
 from captioning.metrics.references import ImageId
 from captioning.metrics.rouge import rouge_l
 from captioning.metrics.spice import Spice
-from captioning.metrics.tokenizer import tokenize_all
+from captioning.text.tokenizer import tokenize_all
 
 log = logging.getLogger("captioning")
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from captioning.decoders.positions import grid_side
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
-from captioning.vocabulary import Vocabulary
+from captioning.text.vocabulary import Vocabulary
 
 SIDES = (("left", "right"), ("leftmost", "rightmost"), ("leftward", "rightward"))
 

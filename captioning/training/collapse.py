@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from captioning.vocabulary import EOS, Vocabulary
+from captioning.text.vocabulary import EOS, Vocabulary
 
 # words that stop a caption in the middle of a phrase
 UNFINISHED_ENDINGS = """

@@ -14,7 +14,7 @@ from captioning.generation.constraints import Limits
 from captioning.generation.rollout import rollout
 from captioning.generation.sampling import pick
 from captioning.runtime.processes import mean_over_processes
-from captioning.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
+from captioning.text.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
 
 Parts = dict[str, Tensor]
 

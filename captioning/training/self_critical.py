@@ -20,11 +20,11 @@ from captioning.generation.greedy import greedy
 from captioning.generation.sampling import sample
 from captioning.metrics.reference_index import ReferenceIndex
 from captioning.metrics.reward import BleuReward, CiderReward, Reward, RougeReward, WeightedReward
-from captioning.metrics.tokenizer import tokenize
+from captioning.text.tokenizer import tokenize
 from captioning.training.collapse import CollapseWatch, share_that_breaks_off
 from captioning.training.objectives import Objective, Parts, doubly_stochastic
 from captioning.runtime.processes import mean_over_processes
-from captioning.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
+from captioning.text.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
 
 log = logging.getLogger("captioning")
 KINDS = {"cider": CiderReward, "bleu": BleuReward, "rouge": RougeReward}

@@ -16,7 +16,7 @@ from captioning.decoders.recall import forgetting
 from captioning.encoders.base import Encoder
 from captioning.encoders.side_by_side import SideBySide
 from captioning.errors import UserError
-from captioning.vocabulary import Vocabulary
+from captioning.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)

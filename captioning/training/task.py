@@ -21,7 +21,7 @@ from captioning.metrics.report import evaluate
 from captioning.training.augmentation import Augmentation
 from captioning.training.objectives import Objective, asked_for
 from captioning.training.parameters import parameter_groups
-from captioning.vocabulary import SPECIALS, Vocabulary, sentence
+from captioning.text.vocabulary import SPECIALS, Vocabulary, sentence
 
 
 class CaptioningTask(pl.LightningModule):

@@ -34,7 +34,7 @@ from captioning.training.space import require_room_for_run
 from captioning.training.start import read_start
 from captioning.training.summary import write_summary
 from captioning.training.task import CaptioningTask
-from captioning.vocabulary import Vocabulary
+from captioning.text.vocabulary import Vocabulary
 
 log = logging.getLogger("captioning")
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from captioning.decoders.transformer import Transformer
 from captioning.memory import VisualMemory
-from captioning.vocabulary import BOS, EOS, PAD, UNK
+from captioning.text.vocabulary import BOS, EOS, PAD, UNK
 
 WORDS, WIDTH, LAYERS, HEADS, HIDDEN, PLACES = 10_000, 512, 6, 8, 2048, 64
 NEVER = -1e4

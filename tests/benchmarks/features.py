@@ -35,7 +35,7 @@ from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.encoders.base import Encoder
 from captioning.encoders.grid import GridEncoder
 from captioning.training.objectives import CrossEntropy
-from captioning.vocabulary import Vocabulary
+from captioning.text.vocabulary import Vocabulary
 
 ROUNDS, BATCH = 7, 32
 TOKENS, WIDTH = 49, 1280  # of the default encoder

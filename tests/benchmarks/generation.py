@@ -25,7 +25,7 @@ from captioning.decoders.transformer import Transformer
 from captioning.decoders.up_down import UpDown
 from captioning.generation.beam import beam
 from captioning.memory import VisualMemory
-from captioning.vocabulary import UNK
+from captioning.text.vocabulary import UNK
 
 ROUNDS = 5
 MAX_WORDS = 20

@@ -29,7 +29,7 @@ from captioning.encoders.grid import GridEncoder
 from captioning.generation.beam import beam
 from captioning.outputs import CaptionFile, Sidecars
 from captioning.pictures import as_picture
-from captioning.vocabulary import UNK, Vocabulary
+from captioning.text.vocabulary import UNK, Vocabulary
 
 TURN, BATCH, GOAL = 100, 16, 0.85
 

@@ -40,7 +40,7 @@ from captioning.training.parameters import compile_teaching
 from captioning.training.schedules import constant
 from captioning.training.self_critical import SelfCritical
 from captioning.training.task import CaptioningTask
-from captioning.vocabulary import EOS, Vocabulary
+from captioning.text.vocabulary import EOS, Vocabulary
 
 PICTURES, TOKENS, WIDTH, WORDS, BATCH = 256, 49, 1280, 2500, 16
 STEPS, WARM = 10, 3

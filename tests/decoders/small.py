@@ -19,7 +19,7 @@ from captioning.decoders.temporal_attention import TemporalAttention
 from captioning.decoders.transformer import Transformer
 from captioning.decoders.up_down import UpDown
 from captioning.memory import VisualMemory
-from captioning.vocabulary import BOS, EOS, UNK
+from captioning.text.vocabulary import BOS, EOS, UNK
 
 IMAGES, ROWS, LENGTH, VISUAL_WIDTH, VOCABULARY = 3, 2, 5, 12, 31
 COUNTS = (7, 4, 1)  # real tokens of each image

@@ -9,7 +9,7 @@ from small import EVERY, IMAGES, ROWS, SINGLE, VOCABULARY, assert_same, build, c
 
 from captioning.encoders.base import Encoder
 from captioning.training.parameters import compile_teaching
-from captioning.vocabulary import PAD
+from captioning.text.vocabulary import PAD
 
 
 def loss_of(logits, words):

@@ -21,7 +21,7 @@ from captioning.generation.greedy import greedy
 from captioning.memory import VisualMemory
 from captioning.metrics.report import evaluate
 from captioning.training.objectives import CrossEntropy
-from captioning.vocabulary import Vocabulary, sentence
+from captioning.text.vocabulary import Vocabulary, sentence
 
 CELLS, FRAMES, BATCH = 8, 6, 32
 EPOCHS = {"mean_pool": 50, "s2vt": 50, "temporal_attention": 20, "transformer": 20}  # pooling has the most of any

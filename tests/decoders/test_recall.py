@@ -20,7 +20,7 @@ from small import (
 from captioning.decoders.recall import Recall, forgetting
 from captioning.decoders.transformer import Transformer
 from captioning.errors import UserError
-from captioning.vocabulary import EOS
+from captioning.text.vocabulary import EOS
 
 
 def seen(pooled: torch.Tensor):

@@ -12,7 +12,7 @@ from table_decoder import TableDecoder
 from captioning.decoders.base import Decoder
 from captioning.decoders.ensemble import Ensemble
 from captioning.memory import VisualMemory
-from captioning.vocabulary import EOS
+from captioning.text.vocabulary import EOS
 
 VOCABULARY, WIDTH, TOKENS, IMAGES = 29, 12, 5, 5
 

@@ -12,7 +12,7 @@ from captioning.generation.beam import beam, diverse_beam, norms
 from captioning.generation.constraints import Limits, Rules
 from captioning.generation.greedy import greedy
 from captioning.generation.search import Search
-from captioning.vocabulary import BOS, EOS, PAD
+from captioning.text.vocabulary import BOS, EOS, PAD
 
 NORMALISATIONS = ["none", "average", "gnmt"]
 LONGEST = 4

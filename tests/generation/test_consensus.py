@@ -12,7 +12,7 @@ from captioning.errors import UserError
 from captioning.generation.beam import beam
 from captioning.generation.consensus import consensus
 from captioning.metrics.reward import CiderReward
-from captioning.vocabulary import EOS, UNK
+from captioning.text.vocabulary import EOS, UNK
 
 PHOTOS, OPTIONS = 12, {"max_words": 7, "length_normalisation": "average"}
 

@@ -10,7 +10,7 @@ from captioning.errors import UserError
 from captioning.generation.beam import beam, diverse_beam
 from captioning.generation.greedy import greedy
 from captioning.generation.sampling import sample
-from captioning.vocabulary import EOS
+from captioning.text.vocabulary import EOS
 
 STRATEGIES = {
     "greedy": greedy,

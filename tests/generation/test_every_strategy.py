@@ -10,7 +10,7 @@ from captioning.decoders.ensemble import Contexts, Ensemble
 from captioning.generation.beam import beam, diverse_beam, norms
 from captioning.generation.greedy import greedy
 from captioning.generation.sampling import sample
-from captioning.vocabulary import BOS, EOS, PAD, UNK
+from captioning.text.vocabulary import BOS, EOS, PAD, UNK
 
 MAX_WORDS = 7
 STRATEGIES = {

@@ -6,7 +6,7 @@ from table_decoder import TableDecoder
 
 from captioning.generation.greedy import greedy
 from captioning.generation.sampling import pick, sample
-from captioning.vocabulary import BOS, EOS, PAD, UNK
+from captioning.text.vocabulary import BOS, EOS, PAD, UNK
 
 DRAWS = 20_000
 

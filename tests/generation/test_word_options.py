@@ -16,7 +16,7 @@ from captioning.generation.beam import beam
 from captioning.generation.greedy import greedy
 from captioning.generation.word_options import with_vocabulary, word_ids
 from captioning.memory import VisualMemory
-from captioning.vocabulary import UNK, Vocabulary
+from captioning.text.vocabulary import UNK, Vocabulary
 
 VOCABULARY = Vocabulary(["a", "dog", "dogs", "red", "ball", "on", "of", "photo"])
 CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "generation").glob("*.yaml"))

@@ -6,7 +6,7 @@ import time
 from invented_captions import invented_captions
 from official import official_apart, official_lines
 
-from captioning.metrics.tokenizer import tokenize, tokenize_all
+from captioning.text.tokenizer import tokenize, tokenize_all
 
 
 def differences(captions: list[str]) -> list[tuple[str, str, str]]:

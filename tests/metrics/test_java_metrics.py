@@ -16,7 +16,7 @@ from captioning.metrics.java import JavaProcess, MetricUnavailable, find_package
 from captioning.metrics.meteor import Meteor, meteor_of
 from captioning.metrics.report import evaluate
 from captioning.metrics.spice import CORENLP_JARS, Spice, read_spice
-from captioning.metrics.tokenizer import tokenize_all
+from captioning.text.tokenizer import tokenize_all
 
 REFERENCES = [
     ["a man rides a red motorcycle", "someone on a motorbike"],

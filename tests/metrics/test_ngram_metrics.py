@@ -13,7 +13,7 @@ from captioning.metrics.cider import cider
 from captioning.metrics.ngrams import corpus_of
 from captioning.metrics.report import evaluate
 from captioning.metrics.rouge import lcs_lengths, rouge_l
-from captioning.metrics.tokenizer import tokenize_all
+from captioning.text.tokenizer import tokenize_all
 
 
 def official_scores(references, hypotheses):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from invented_captions import LINE_SEPARATORS, PIECES, invented_captions
 from official import needs_java, official_lines
 
-from captioning.metrics.tokenizer import tokenize, tokenize_all
+from captioning.text.tokenizer import tokenize, tokenize_all
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "tokenizer.json"
 CORPORA = ["COCO val2017", "MSVD", "Flickr8k", "MSR-VTT, Italian"]

@@ -4,7 +4,7 @@ import torch
 
 from captioning.memory import VisualMemory
 from captioning.training.augmentation import Augmentation
-from captioning.vocabulary import BOS, EOS, Vocabulary
+from captioning.text.vocabulary import BOS, EOS, Vocabulary
 
 VOCABULARY = Vocabulary(["a", "dog", "left", "right", "leftmost"])
 LEFT, RIGHT, LEFTMOST = (VOCABULARY.ids[word] for word in ("left", "right", "leftmost"))

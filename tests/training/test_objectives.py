@@ -7,7 +7,7 @@ from test_self_critical import WORDS, decoder, memory
 from captioning.data.module import pad_words
 from captioning.errors import UserError
 from captioning.training.objectives import CrossEntropy, with_own_words, with_unknown_words
-from captioning.vocabulary import BOS, EOS, PAD, UNK
+from captioning.text.vocabulary import BOS, EOS, PAD, UNK
 
 DOG, CAT, RUNS = (WORDS.ids[word] for word in ("dog", "cat", "runs"))
 CAPTIONS = pad_words([[[DOG, RUNS, EOS], [UNK, CAT, RUNS, DOG]], [[CAT, EOS], [DOG, DOG, EOS]], [[DOG, EOS]]])

@@ -11,7 +11,7 @@ from captioning.errors import UserError
 from captioning.memory import VisualMemory
 from captioning.training.collapse import CollapseWatch, share_that_breaks_off
 from captioning.training.self_critical import SelfCritical, reference_ids, surprises
-from captioning.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
+from captioning.text.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
 
 WORDS = Vocabulary("a dog cat runs sits red blue on".split(), max_words=6)
 CAPTIONS = {

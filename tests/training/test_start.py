@@ -14,7 +14,7 @@ from captioning.training.callbacks import read_curves
 from captioning.training.self_critical import SelfCritical
 from captioning.training.start import read_start
 from captioning.training.train import train
-from captioning.vocabulary import Vocabulary
+from captioning.text.vocabulary import Vocabulary
 
 SELF_CRITICAL = ["objective=self_critical", "objective.num_samples=2", "optimizer=adam", "schedule=constant"]
 

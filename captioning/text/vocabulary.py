@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from captioning.errors import UserError
-from captioning.metrics.tokenizer import tokenize
+from captioning.text.tokenizer import tokenize
 
 PAD, BOS, EOS, UNK = range(4)
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")

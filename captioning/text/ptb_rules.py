@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from functools import cache
 
-from captioning.metrics.characters import DIGIT, LETTER, MARK
+from captioning.text.characters import DIGIT, LETTER, MARK
 
 Spelling = Callable[[str], str] | str | None
 """How a match is written: as it stands (None), always the same (a string), or by a function of the match."""

@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from itertools import chain
 
-from captioning.metrics.characters import kinds, lower
-from captioning.metrics.ptb_rules import ABBREVIATION, rules
+from captioning.text.characters import kinds, lower
+from captioning.text.ptb_rules import ABBREVIATION, rules
 
 # The official list also names the brackets in capitals, which never match the lower-cased words: "-lrb-" stays.
 REMOVED = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
