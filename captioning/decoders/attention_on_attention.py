@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from captioning.decoders.base import Context, Decoder, State, StepOutput, Taught
-from captioning.decoders.dropout import Dropout
-from captioning.decoders.linear import Linear
-from captioning.decoders.lstm import initialise_gates, lstm_cell, start_cell
-from captioning.decoders.multi_head import CrossAttention, KeysValues, SelfAttention, additive_mask
-from captioning.decoders.positions import token_positions
+from captioning.layers.dropout import Dropout
+from captioning.layers.linear import Linear
+from captioning.layers.lstm import initialise_gates, lstm_cell, start_cell
+from captioning.layers.multi_head_attention import CrossAttention, KeysValues, SelfAttention, additive_mask
+from captioning.layers.positions import token_positions
 from captioning.memory import VisualMemory
 from captioning.text.vocabulary import PAD
 

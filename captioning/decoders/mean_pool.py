@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from captioning.decoders.base import Context, Decoder, LSTMState, StepOutput, Taught
-from captioning.decoders.dropout import Dropout
-from captioning.decoders.lstm import LSTM, start_cell
+from captioning.layers.dropout import Dropout
+from captioning.layers.lstm import LSTM, start_cell
 from captioning.memory import VisualMemory
 from captioning.text.vocabulary import PAD
 

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from captioning.decoders.base import Context, Decoder, StepOutput, Taught
-from captioning.decoders.dropout import Dropout
-from captioning.decoders.linear import Linear
-from captioning.decoders.multi_head import (
+from captioning.layers.dropout import Dropout
+from captioning.layers.linear import Linear
+from captioning.layers.multi_head_attention import (
     CrossAttention,
     KeysValues,
     SelfAttention,
@@ -20,7 +20,7 @@ from captioning.decoders.multi_head import (
     unweighed,
     weighed,
 )
-from captioning.decoders.positions import WordPositions, token_positions
+from captioning.layers.positions import WordPositions, token_positions
 from captioning.decoders.transformer import feed_forward
 from captioning.decoders.word_cache import WordState
 from captioning.memory import VisualMemory

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from captioning.decoders.base import Context, Decoder, State, StepOutput, Taught, select_rows
-from captioning.decoders.dropout import Dropout
-from captioning.decoders.frames import Frames
-from captioning.decoders.lstm import LSTM, initialise_memory, read_sequence
+from captioning.layers.dropout import Dropout
+from captioning.layers.frame_order import Frames
+from captioning.layers.lstm import LSTM, initialise_memory, read_sequence
 from captioning.memory import VisualMemory
 from captioning.text.vocabulary import PAD
 

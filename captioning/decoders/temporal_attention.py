@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from captioning.decoders.frames import FrameOrder, Frames
+from captioning.layers.frame_order import FrameOrder, Frames
 from captioning.decoders.show_attend_tell import Attended, ShowAttendTell
 from captioning.memory import VisualMemory
 

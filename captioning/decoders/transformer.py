@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from captioning.decoders.base import Context, Decoder, StepOutput, Taught
-from captioning.decoders.dropout import Dropout
-from captioning.decoders.linear import Linear
-from captioning.decoders.multi_head import CrossAttention, KeysValues, SelfAttention, additive_mask
-from captioning.decoders.positions import WordPositions, token_positions
+from captioning.layers.dropout import Dropout
+from captioning.layers.linear import Linear
+from captioning.layers.multi_head_attention import CrossAttention, KeysValues, SelfAttention, additive_mask
+from captioning.layers.positions import WordPositions, token_positions
 from captioning.decoders.word_cache import WordCache, WordState
 from captioning.memory import VisualMemory
 from captioning.text.vocabulary import PAD

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from captioning.decoders.attention import AdditiveAttention
+from captioning.layers.additive_attention import AdditiveAttention
 from captioning.decoders.base import Context, Decoder, State, StepOutput, Taught
-from captioning.decoders.dropout import Dropout
-from captioning.decoders.linear import Linear
-from captioning.decoders.lstm import initialise_gates, lstm_cell, start_cell
-from captioning.decoders.positions import token_positions
+from captioning.layers.dropout import Dropout
+from captioning.layers.linear import Linear
+from captioning.layers.lstm import initialise_gates, lstm_cell, start_cell
+from captioning.layers.positions import token_positions
 from captioning.memory import VisualMemory
 from captioning.text.vocabulary import PAD
 

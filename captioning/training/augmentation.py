@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from captioning.decoders.positions import grid_side
+from captioning.layers.positions import grid_side
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
 from captioning.text.vocabulary import Vocabulary

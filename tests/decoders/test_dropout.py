@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from captioning.decoders.dropout import Dropout
+from captioning.layers.dropout import Dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.9])

@@ -6,9 +6,9 @@ import pytest
 import torch
 from small import ROWS, SMALL_ATTENTION, SMALL_LSTM, VISUAL_WIDTH, assert_same, build, captions, steps
 
-from captioning.decoders.frames import Frames
+from captioning.layers.frame_order import Frames
 from captioning.decoders.hierarchical_attention import HierarchicalAttention
-from captioning.decoders.lstm import read_sequence
+from captioning.layers.lstm import read_sequence
 from captioning.decoders.mean_pool import MeanPool
 from captioning.decoders.s2vt import S2VT
 from captioning.decoders.temporal_attention import TemporalAttention

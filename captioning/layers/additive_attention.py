@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from captioning.decoders.base import masked_softmax
-from captioning.decoders.linear import Linear
+from captioning.layers.linear import Linear
 
 
 class AdditiveAttention(nn.Module):

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from captioning.decoders.dropout import Dropout
-from captioning.decoders.linear import Linear
+from captioning.layers.dropout import Dropout
+from captioning.layers.linear import Linear
 from captioning.decoders.word_cache import WordCache
 
 KeysValues = tuple[Tensor, Tensor]  # (B, H, N, d) each
