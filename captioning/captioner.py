@@ -18,8 +18,8 @@ from PIL import Image
 
 from captioning.bundle import Bundle, load_bundle
 from captioning.caption_card import THUMBNAIL, thumbnail
-from captioning.clip_inputs import as_clip, moves
-from captioning.data.images import find_images
+from captioning.media.clip_inputs import as_clip, moves
+from captioning.media.images import find_images
 from captioning.decoders.base import Decoder
 from captioning.encoders.base import Encoder
 from captioning.errors import UserError
@@ -31,7 +31,7 @@ from captioning.generation.word_options import with_vocabulary
 from captioning.memory import VisualMemory
 from captioning.metrics.report import DEFAULT_METRICS
 from captioning.runtime.option_checks import require_whole
-from captioning.pictures import Picture, as_picture
+from captioning.media.pictures import Picture, as_picture
 from captioning.runtime.progress import progress_bar
 from captioning.runtime.prefetch import default_workers, read_ahead
 from captioning.shipped import default_model, find_model
@@ -131,8 +131,8 @@ class Captioner:
     def caption(self, images: Any, *, details: bool = False, **options: Any) -> Any:
         """A caption for a picture, or a list of them for a list of pictures.
 
-        A picture is a path, an open file, a PIL image, an array or a tensor (see `captioning.pictures.as_picture`); a
-        clip (its path, or a `captioning.data.video.Clip`) may stand for one; a list, a tuple or an iterator may mix
+        A picture is a path, an open file, a PIL image, an array or a tensor (see `captioning.media.pictures.as_picture`); a
+        clip (its path, or a `captioning.media.clip.Clip`) may stand for one; a list, a tuple or an iterator may mix
         them. `options` go to the generation: beam_size, num_captions, max_words, forced_words, ... With num_captions
         or num_samples above 1 each picture has a list of captions. `details` adds log-probabilities, attention and a
         small copy of the picture.

@@ -12,7 +12,7 @@ from PIL import Image
 from captioning.caption_card import card
 from captioning.captioner import Captioner
 from captioning.errors import UserError
-from captioning.pictures import as_picture
+from captioning.media.pictures import as_picture
 from captioning.uploads import checked_upload, for_visitors
 
 log = logging.getLogger("captioning")

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from captioning.data.images import IMAGE_EXTENSIONS, find_images
-from captioning.data.kinds import CLIP_EXTENSIONS, is_clip
+from captioning.media.images import IMAGE_EXTENSIONS, find_images
+from captioning.media.kinds import CLIP_EXTENSIONS, is_clip
 from captioning.devices import device_names, stream_on
 from captioning.errors import UserError
 from captioning.files.atomic import unused_name
@@ -98,7 +98,7 @@ class AttentionStrips:
         A decoder that does not look at parts of a photo has none, which is said once.
         """
         from captioning.attention_map import attention_strip
-        from captioning.pictures import as_picture
+        from captioning.media.pictures import as_picture
 
         if is_clip(file):
             raise UserError(f"{file} is a clip: --attention draws what was looked at in photos only")

@@ -12,13 +12,13 @@ from typing import Any
 
 from captioning.captioner import Caption, Captioner, load
 from captioning.clip_page import FRAMES, SIDE, ClipPage
-from captioning.data.excerpt import Excerpt
-from captioning.data.kinds import is_clip
-from captioning.data.video import Clip, FrameSampling
+from captioning.media.excerpt import Excerpt
+from captioning.media.kinds import is_clip
+from captioning.media.clip import Clip, FrameSampling
 from captioning.describe import complain, expand, line
 from captioning.errors import UserError
 from captioning.files.atomic import unused_name, write_whole
-from captioning.pictures import as_picture
+from captioning.media.pictures import as_picture
 from captioning.subtitles import KINDS, Cue, clock, subtitles
 
 FORMATS = ("text", "json", *KINDS)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.ops import box_iou
 
-from captioning.data.images import find_images, open_image
+from captioning.media.images import find_images, open_image
 from captioning.data.source import Example, Source
 from captioning.encoders.regions import RegionEncoder
 from captioning.errors import UserError

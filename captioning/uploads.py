@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from captioning.data.images import check_image
+from captioning.media.images import check_image
 from captioning.errors import UserError
 
 MAX_BYTES = 50 * 2**20

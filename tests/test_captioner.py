@@ -14,11 +14,11 @@ from tiny_model import DECODERS, WORDS, pictures, saved_model, tiny_bundle
 import captioning
 from captioning.bundle import load_bundle
 from captioning.captioner import Captioner, describe, load
-from captioning.data.images import ImageError
+from captioning.media.images import ImageError
 from captioning.errors import UserError
 from captioning.generation.beam import diverse_beam
 from captioning.generation.greedy import greedy
-from captioning.pictures import as_picture
+from captioning.media.pictures import as_picture
 from captioning.shipped import find_model
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from captioning.data.kinds import kind_of
+from captioning.media.kinds import kind_of
 from captioning.data.source import Example
 from captioning.errors import UserError
 

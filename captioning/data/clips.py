@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from captioning.data.kinds import CLIP_EXTENSIONS
+from captioning.media.kinds import CLIP_EXTENSIONS
 from captioning.data.photos import Photos
 from captioning.data.source import Example
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from captioning.data.images import IMAGE_EXTENSIONS
+from captioning.media.images import IMAGE_EXTENSIONS
 from captioning.errors import UserError
 
 LARGEST = float(np.finfo(np.float16).max)  # which is what a store keeps

@@ -15,7 +15,7 @@ from captioning.data.checks import Checks
 from captioning.data.feature_files import FeatureFile, Features, open_features, plain_id
 from captioning.data.features import FeatureStore
 from captioning.data.features_in_place import open_store
-from captioning.data.images import image_size
+from captioning.media.images import image_size
 from captioning.data.photos import Photos
 from captioning.data.source import Example, Source
 from captioning.encoders.imported import Imported, configuration

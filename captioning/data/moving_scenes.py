@@ -28,7 +28,7 @@ from captioning.data.scenes import (
     split_of,
 )
 from captioning.data.source import Example, Source
-from captioning.data.video import Clip
+from captioning.media.clip import Clip
 from captioning.errors import UserError
 
 MOTIONS = ("right", "left", "falls", "rises", "grows", "shrinks", "appears", "disappears", "spins")

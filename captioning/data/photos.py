@@ -10,10 +10,10 @@ from pathlib import Path
 from PIL.Image import Image
 
 from captioning.data.checks import Checks, unlisted_files
-from captioning.data.images import check_image, open_image
-from captioning.data.kinds import is_clip, kind_of
+from captioning.media.images import check_image, open_image
+from captioning.media.kinds import is_clip, kind_of
 from captioning.data.source import Example, Source
-from captioning.data.video import Clip, FrameSampling
+from captioning.media.clip import Clip, FrameSampling
 from captioning.errors import UserError
 
 SPLIT_NAMES = {

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from captioning.data.archives import Archive
-    from captioning.data.video import Clip
+    from captioning.media.clip import Clip
     from captioning.encoders.base import Encoder
 
 

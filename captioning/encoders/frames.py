@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from captioning.data.video import Clip, FrameSampling
+from captioning.media.clip import Clip, FrameSampling
 from captioning.encoders.base import Composite, Encoder
 from captioning.encoders.motion import MotionEncoder
 from captioning.errors import UserError

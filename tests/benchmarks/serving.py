@@ -22,13 +22,13 @@ from PIL import Image
 from captioning.runtime.allocator import keep_freed_memory
 from captioning.bundle import Bundle
 from captioning.captioner import Captioner, describe, load
-from captioning.data.images import find_images
+from captioning.media.images import find_images
 from captioning.data.scenes import Scenes
 from captioning.decoders.transformer import Transformer
 from captioning.encoders.grid import GridEncoder
 from captioning.generation.beam import beam
 from captioning.outputs import CaptionFile, Sidecars
-from captioning.pictures import as_picture
+from captioning.media.pictures import as_picture
 from captioning.text.vocabulary import UNK, Vocabulary
 
 TURN, BATCH, GOAL = 100, 16, 0.85

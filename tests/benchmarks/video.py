@@ -23,7 +23,7 @@ from harness import Figure, report
 
 from captioning.data.extract import fill
 from captioning.data.source import Example, Source
-from captioning.data.video import Clip, FrameSampling
+from captioning.media.clip import Clip, FrameSampling
 
 ROUNDS = 5
 WIDTH, HEIGHT, FPS, KEYS = 320, 240, 30, 90  # a key frame every three seconds
@@ -75,7 +75,7 @@ def against_decoding(name: str, path: Path, goal: float, rounds: int) -> Figure:
 def peak(path: Path) -> float:
     """The most memory, in MB, of a process that samples a clip."""
     program = (
-        "import resource, sys; from captioning.data.video import Clip, FrameSampling;"
+        "import resource, sys; from captioning.media.clip import Clip, FrameSampling;"
         "Clip.open(sys.argv[1]).sample(FrameSampling(frames=25), size=224);"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )

@@ -89,7 +89,7 @@ def look_on() -> None:
     """The process's own part: a path on standard input, a word on standard output."""
     import resource
 
-    from captioning.data.video import Clip, FrameSampling
+    from captioning.media.clip import Clip, FrameSampling
     from captioning.errors import UserError
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))

@@ -10,7 +10,7 @@ import pytest
 from pictures import difference, photo, saved
 from PIL import Image, ImageOps
 
-from captioning.data.images import ImageError, find_images, image_size, open_image, to_rgb
+from captioning.media.images import ImageError, find_images, image_size, open_image, to_rgb
 from captioning.errors import UserError
 
 

@@ -11,7 +11,7 @@ import pytest
 from pictures import difference, photo, saved
 from PIL import Image
 
-from captioning.data.images import ImageError, check_image, open_image
+from captioning.media.images import ImageError, check_image, open_image
 
 
 @pytest.fixture(autouse=True)

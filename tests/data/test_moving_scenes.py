@@ -10,7 +10,7 @@ from captioning.data.dice import Dice
 from captioning.data.motion_captions import VERBS, describe_motion
 from captioning.data.moving_scenes import MOTIONS, MovingScene, MovingScenes
 from captioning.data.scenes import HELD_OUT
-from captioning.data.video import FrameSampling
+from captioning.media.clip import FrameSampling
 from captioning.errors import UserError
 
 WORLD = MovingScenes(train=150, val=50, test=50, unseen=50, size=64)

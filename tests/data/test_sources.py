@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from source_layouts import CAPTIONS, LAYOUTS, SPLIT_OF, CsvLayout, refusal, refused_or_skipped
 
-from captioning.data.images import ImageError
+from captioning.media.images import ImageError
 
 
 @pytest.fixture(params=LAYOUTS, ids=lambda layout: layout.__name__.removesuffix("Layout"))

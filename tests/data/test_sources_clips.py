@@ -13,7 +13,7 @@ from tiny_clips import write_clip
 
 from captioning.data.msrvtt import MSRVTT
 from captioning.data.msvd import MSVD
-from captioning.data.video import FrameSampling
+from captioning.media.clip import FrameSampling
 
 
 @pytest.fixture(params=CLIP_LAYOUTS, ids=lambda layout: layout.__name__)

@@ -10,7 +10,7 @@ import pytest
 from clips import decoded, frames, saved_clip, turned
 from PIL import Image
 
-from captioning.data.video import Clip, FrameSampling
+from captioning.media.clip import Clip, FrameSampling
 from captioning.errors import UserError
 
 KINDS = [

@@ -9,9 +9,9 @@ import pytest
 from clips import frames, saved_clip
 from fuzz_clips import fuzz
 
-from captioning.data import video_file
-from captioning.data.video import Clip, FrameSampling
-from captioning.data.video_file import ClipError
+from captioning.media import video_file
+from captioning.media.clip import Clip, FrameSampling
+from captioning.media.video_file import ClipError
 
 EIGHT = FrameSampling(frames=8)
 

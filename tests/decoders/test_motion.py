@@ -11,7 +11,7 @@ from captioning.data.module import pad_words
 from captioning.data.motion_captions import VERBS
 from captioning.data.moving_scenes import MovingScenes
 from captioning.data.source import Example
-from captioning.data.video import FrameSampling
+from captioning.media.clip import FrameSampling
 from captioning.decoders.base import Decoder
 from captioning.decoders.mean_pool import MeanPool
 from captioning.decoders.s2vt import S2VT

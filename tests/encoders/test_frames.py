@@ -13,7 +13,7 @@ from captioning.bundle import Bundle, load_bundle, save_bundle
 from captioning.data.extract import fill
 from captioning.data.module import Examples
 from captioning.data.moving_scenes import MovingScenes
-from captioning.data.video import Clip
+from captioning.media.clip import Clip
 from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.encoders import frames as frames_module
 from captioning.encoders.frames import FrameEncoder

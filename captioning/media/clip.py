@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from captioning.data.images import find_images
-from captioning.data.still_frames import StillFrames
-from captioning.data.video_file import TIME_LIMIT, VideoFile
+from captioning.media.images import find_images
+from captioning.media.still_frames import StillFrames
+from captioning.media.video_file import TIME_LIMIT, VideoFile
 from captioning.errors import UserError
 
 VIDEO_EXTENSIONS = (

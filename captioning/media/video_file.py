@@ -12,9 +12,9 @@ from av import VideoFrame
 from av.video.reformatter import VideoReformatter
 from PIL import Image
 
-from captioning.data.images import shrinking, to_rgb
+from captioning.media.images import shrinking, to_rgb
 from captioning.files.regular import one_line, open_regular
-from captioning.data.video_stream import NoVideo, Stream, TimeUp, open_stream
+from captioning.media.video_stream import NoVideo, Stream, TimeUp, open_stream
 from captioning.errors import UserError
 
 TIME_LIMIT = 10.0  # seconds of work that looking at one clip may take

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from captioning.data.images import open_image, shrinking, to_rgb
+from captioning.media.images import open_image, shrinking, to_rgb
 from captioning.errors import UserError
 
 

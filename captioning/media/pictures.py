@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from captioning.data.images import open_image, to_rgb
+from captioning.media.images import open_image, to_rgb
 from captioning.errors import UserError
 
 # Two threads may come with one lazy PIL image, or one open file, which is read by moving a position in it.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from captioning.data.kinds import is_clip
-from captioning.data.video import Clip
+from captioning.media.kinds import is_clip
+from captioning.media.clip import Clip
 
 
 def moves(image: Any) -> bool:
@@ -23,6 +23,6 @@ def as_clip(image: Any) -> Clip:
         return image
     if isinstance(image, (str, os.PathLike)) and (is_clip(image) or os.fspath(image).lower().endswith(".gif")):
         return Clip.open(image)
-    from captioning.pictures import as_picture
+    from captioning.media.pictures import as_picture
 
     return Clip.of([as_picture(image)], fps=1.0)

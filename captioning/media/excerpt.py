@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from captioning.data.still_frames import StillFrames
-    from captioning.data.video_file import VideoFile
+    from captioning.media.still_frames import StillFrames
+    from captioning.media.video_file import VideoFile
 
 
 @dataclass(frozen=True)
