@@ -6,8 +6,8 @@ import json
 
 from tiny_clips import write_clip
 
-from captioning.data.msrvtt import MSRVTT
-from captioning.data.msvd import MSVD
+from captioning.data.benchmarks.msrvtt import MSRVTT
+from captioning.data.benchmarks.msvd import MSVD
 from captioning.data.table import Table
 
 SPLIT_OF = {"train": 3, "val": 1, "test": 1}

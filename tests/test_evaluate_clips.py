@@ -7,7 +7,7 @@ from clip_layouts import MSRVTT2017, MSVDSentences
 from test_cli import captioning  # noqa: F401  the command, as a fixture
 from tiny_model import saved_model
 
-from captioning.data.msvd import MSVD
+from captioning.data.benchmarks.msvd import MSVD
 
 
 @pytest.fixture

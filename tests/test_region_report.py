@@ -5,7 +5,7 @@ import torch
 from typer.testing import CliRunner
 
 from captioning.cli import app
-from captioning.data.coco import Coco
+from captioning.data.benchmarks.coco import Coco
 from captioning.data.scenes import Scenes
 from captioning.encoders.detectors.true_boxes import TrueBoxes
 from captioning.encoders.detectors.yolox import Yolox

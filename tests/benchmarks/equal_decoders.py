@@ -58,7 +58,7 @@ def trained(images: int) -> tuple[Transformer, VisualMemory]:
     """The decoder of the shipped model, and what its encoder makes of the first of Flickr8k's dev photos."""
     from captioning.bundle import load_bundle
     from captioning.captioner import Captioner
-    from captioning.data.flickr8k import Flickr8k
+    from captioning.data.benchmarks.flickr8k import Flickr8k
     from captioning.remembering import forgetting
     from captioning.shipped import find_model
 

@@ -28,7 +28,7 @@ from captioning.runtime.allocator import keep_freed_memory
 from captioning.data.extract import fill
 from captioning.data.feature_part import PartWriter
 from captioning.data.features import FeatureStore
-from captioning.data.flickr8k import Flickr8k
+from captioning.data.benchmarks.flickr8k import Flickr8k
 from captioning.data.module import EpochSampler, Examples, loader
 from captioning.data.source import Example, Source
 from captioning.decoders.show_attend_tell import ShowAttendTell

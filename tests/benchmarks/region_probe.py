@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from captioning.runtime.allocator import keep_freed_memory
-from captioning.data.flickr8k import Flickr8k
+from captioning.data.benchmarks.flickr8k import Flickr8k
 from captioning.encoders.detectors.yolox import Yolox
 from captioning.encoders.regions import RegionEncoder
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from captioning.data.coco import Coco
-from captioning.data.flickr8k import Flickr8k, Flickr30k
-from captioning.data.karpathy import Karpathy
+from captioning.data.benchmarks.coco import Coco
+from captioning.data.benchmarks.flickr8k import Flickr8k, Flickr30k
+from captioning.data.benchmarks.karpathy import Karpathy
 from captioning.data.table import Table
 from captioning.errors import UserError
 

@@ -13,7 +13,7 @@ from source_layouts import CocoLayout, KarpathyLayout, refusal
 
 from captioning.data import check, download
 from captioning.data.archives import Archive
-from captioning.data.coco import Coco
+from captioning.data.benchmarks.coco import Coco
 from captioning.data.unpack import unpack
 
 

@@ -94,7 +94,7 @@ def test_a_model_learns_and_is_scored_from_features_without_clips(kind, tmp_path
     layout.write_text()
     path = kind(tmp_path, frames([name for name in layout.names if name != "-w_2_4_10"]))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("captioning.data.msvd.MSVD.official", {"train": 3, "val": 1, "test": 1})
+    monkeypatch.setattr("captioning.data.benchmarks.msvd.MSVD.official", {"train": 3, "val": 1, "test": 1})
     monkeypatch.setenv("CAPTIONING_DATA", str(tmp_path))
     small = "decoder=show_attend_tell decoder.visual=8 decoder.width=8 decoder.embedding=8 decoder.attention=8".split()
     common = ["data=msvd", "data.on_missing=ignore", f"store={path}"]

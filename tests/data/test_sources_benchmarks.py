@@ -5,7 +5,7 @@ import json
 import pytest
 from source_layouts import CocoLayout, Flickr8kLayout, KarpathyLayout, refusal, refused_or_skipped
 
-from captioning.data.karpathy import Karpathy
+from captioning.data.benchmarks.karpathy import Karpathy
 
 
 def test_flickr8k_photos_are_found_wherever_the_archives_put_them(tmp_path):

@@ -11,8 +11,8 @@ from PIL import Image
 from source_layouts import refusal
 from tiny_clips import write_clip
 
-from captioning.data.msrvtt import MSRVTT
-from captioning.data.msvd import MSVD
+from captioning.data.benchmarks.msrvtt import MSRVTT
+from captioning.data.benchmarks.msvd import MSVD
 from captioning.media.clip import FrameSampling
 
 

@@ -8,8 +8,8 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from captioning.data.coco import Coco
-from captioning.data.flickr8k import Flickr8k
+from captioning.data.benchmarks.coco import Coco
+from captioning.data.benchmarks.flickr8k import Flickr8k
 from captioning.data.source import Source
 
 CONFIGS = sorted((Path(__file__).parents[2] / "conf/data").glob("*.yaml"))

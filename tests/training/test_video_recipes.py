@@ -53,7 +53,7 @@ def test_recipes_differ_in_what_their_names_say(recipe):
     assert here.encoder.sampling.frames == 25 and here.name == recipe
     assert (here.encoder.motion is not None) == recipe.endswith("_motion")
     here, there, still = (OmegaConf.to_container(config, resolve=False) for config in (here, there, still))
-    assert there["data"]["_target_"] == "captioning.data.msvd.MSVD" != here["data"]["_target_"]
+    assert there["data"]["_target_"] == "captioning.data.benchmarks.msvd.MSVD" != here["data"]["_target_"]
     for part in ("name", "data", "data_terms"):
         del here[part], there[part], still[part]
     here["trainer"]["max_epochs"] = there["trainer"]["max_epochs"] = still["trainer"]["max_epochs"]

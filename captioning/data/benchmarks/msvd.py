@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from captioning.files.annotations import entries, read_lines, read_text
 from captioning.data.archives import MSVD_CLIPS
 from captioning.data.clips import Clips
-from captioning.data.karpathy import read_splits
+from captioning.data.benchmarks.karpathy import read_splits
 from captioning.errors import UserError
 
 OFFICIAL = {"train": 1200, "val": 100, "test": 670}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from captioning.files.annotations import read_lines
 from captioning.data.archives import Archive, karpathy_splits
-from captioning.data.karpathy import Entry, read_splits
+from captioning.data.benchmarks.karpathy import Entry, read_splits
 from captioning.data.photos import Photos, photo_folder
 from captioning.data.source import Example
 from captioning.errors import UserError
