@@ -203,7 +203,7 @@ def check(name: NAME, options: OPTIONS = None) -> None:
     """Count what of a benchmark is there, and say where the rest belongs. Exit status 1 when it is incomplete."""
 
     def verb() -> int:
-        from captioning.data.check import run
+        from captioning.data.download.inventory import run
 
         return run(name, options or ())
 
@@ -215,7 +215,7 @@ def download(name: NAME, options: OPTIONS = None) -> None:
     """Fetch what the owners publish at fixed addresses; run it again to go on where it stopped."""
 
     def verb() -> int:
-        from captioning.data.download import run
+        from captioning.data.download.download import run
 
         return run(name, options or ())
 

@@ -11,7 +11,7 @@ from captioning.errors import UserError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from captioning.data.archives import Archive
+    from captioning.data.download.archives import Archive
     from captioning.media.clip import Clip
     from captioning.encoders.base import Encoder
 

@@ -11,10 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from source_layouts import CocoLayout, KarpathyLayout, refusal
 
-from captioning.data import check, download
-from captioning.data.archives import Archive
+from captioning.data.download.download import inventory as check
+from captioning.data.download.download import download
+from captioning.data.download.archives import Archive
 from captioning.data.benchmarks.coco import Coco
-from captioning.data.unpack import unpack
+from captioning.data.download.unpack import unpack
 
 
 def zipped(**files: str) -> bytes:

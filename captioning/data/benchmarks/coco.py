@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from captioning.files.annotations import entries, read_json
-from captioning.data.archives import COCO_PHOTOS, Archive, coco_photos, coco_text
+from captioning.data.download.archives import COCO_PHOTOS, Archive, coco_photos, coco_text
 from captioning.data.photos import Photos, split_name
 from captioning.data.source import Example
 from captioning.errors import UserError

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from captioning.files.annotations import read_lines
-from captioning.data.archives import Archive, karpathy_splits
+from captioning.data.download.archives import Archive, karpathy_splits
 from captioning.data.benchmarks.karpathy import Entry, read_splits
 from captioning.data.photos import Photos, photo_folder
 from captioning.data.source import Example

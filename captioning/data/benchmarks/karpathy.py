@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from captioning.files.annotations import entries, read_json
-from captioning.data.archives import Archive, coco_photos, karpathy_splits
+from captioning.data.download.archives import Archive, coco_photos, karpathy_splits
 from captioning.data.checks import Checks
 from captioning.data.photos import Photos, photo_folder, split_name
 from captioning.data.source import Example

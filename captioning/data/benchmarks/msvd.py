@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 
 from captioning.files.annotations import entries, read_lines, read_text
-from captioning.data.archives import MSVD_CLIPS
+from captioning.data.download.archives import MSVD_CLIPS
 from captioning.data.clips import Clips
 from captioning.data.benchmarks.karpathy import read_splits
 from captioning.errors import UserError

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from captioning.data.archives import Archive
+from captioning.data.download.archives import Archive
 from captioning.files.disk_space import require_room
 from captioning.errors import UserError
 

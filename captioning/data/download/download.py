@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import IO
 
 from captioning import __version__
-from captioning.data.archives import Archive
-from captioning.data.check import report, source_of
-from captioning.data.unpack import unpack
+from captioning.data.download.archives import Archive
+from captioning.data.download.inventory import report, source_of
+from captioning.data.download.unpack import unpack
 from captioning.files.disk_space import require_room, size_in_words
 from captioning.errors import UserError
 
