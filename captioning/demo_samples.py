@@ -6,7 +6,7 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from captioning.data.scenes import Scenes
+from captioning.data.synthetic.scenes import Scenes
 
 PHOTOS = {  # package -> its pictures, each free to be shown
     "skimage": ("data/chelsea.png", "data/coffee.png", "data/rocket.jpg", "data/astronaut.png"),

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from captioning.captioner import Captioner, load
 from captioning.configuration import run
-from captioning.data.scenes import Scenes
+from captioning.data.synthetic.scenes import Scenes
 from captioning.data.source import Example, Source
 from captioning.errors import UserError
 from captioning.evaluation import caption_split, table

@@ -10,7 +10,7 @@ from tiny_model import pictures
 
 import captioning
 from captioning.data.features import FeatureStore
-from captioning.data.scenes import Scenes
+from captioning.data.synthetic.scenes import Scenes
 
 GOLDEN = Path(__file__).parent / "golden"
 

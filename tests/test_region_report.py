@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from captioning.cli import app
 from captioning.data.benchmarks.coco import Coco
-from captioning.data.scenes import Scenes
+from captioning.data.synthetic.scenes import Scenes
 from captioning.encoders.detectors.true_boxes import TrueBoxes
 from captioning.encoders.detectors.yolox import Yolox
 from captioning.encoders.regions import RegionEncoder

@@ -23,7 +23,7 @@ from captioning.runtime.allocator import keep_freed_memory
 from captioning.bundle import Bundle
 from captioning.captioner import Captioner, describe, load
 from captioning.media.images import find_images
-from captioning.data.scenes import Scenes
+from captioning.data.synthetic.scenes import Scenes
 from captioning.decoders.transformer import Transformer
 from captioning.encoders.grid import GridEncoder
 from captioning.generation.beam import beam

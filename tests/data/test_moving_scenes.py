@@ -6,10 +6,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from captioning.data.dice import Dice
-from captioning.data.motion_captions import VERBS, describe_motion
-from captioning.data.moving_scenes import MOTIONS, MovingScene, MovingScenes
-from captioning.data.scenes import HELD_OUT
+from captioning.data.synthetic.portable_random import Dice
+from captioning.data.synthetic.motion_captions import VERBS, describe_motion
+from captioning.data.synthetic.moving_scenes import MOTIONS, MovingScene, MovingScenes
+from captioning.data.synthetic.scenes import HELD_OUT
 from captioning.media.clip import FrameSampling
 from captioning.errors import UserError
 

@@ -5,8 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from captioning.data.scene_rendering import COLOURS, SHAPES, render
-from captioning.data.scenes import HELD_OUT, SIZES, Scenes
+from captioning.data.synthetic.rendering import COLOURS, SHAPES, render
+from captioning.data.synthetic.scenes import HELD_OUT, SIZES, Scenes
 from captioning.errors import UserError
 
 WORLD = Scenes(train=600, val=100, test=100, unseen=100, size=96)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from captioning.data.scenes import Scenes
+from captioning.data.synthetic.scenes import Scenes
 from captioning.data.views import Views
 from captioning.errors import UserError
 

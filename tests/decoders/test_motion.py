@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from captioning.data.module import pad_words
-from captioning.data.motion_captions import VERBS
-from captioning.data.moving_scenes import MovingScenes
+from captioning.data.synthetic.motion_captions import VERBS
+from captioning.data.synthetic.moving_scenes import MovingScenes
 from captioning.data.source import Example
 from captioning.media.clip import FrameSampling
 from captioning.decoders.base import Decoder

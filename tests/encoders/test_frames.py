@@ -12,7 +12,7 @@ from tiny_model import tiny_bundle
 from captioning.bundle import Bundle, load_bundle, save_bundle
 from captioning.data.extract import fill
 from captioning.data.module import Examples
-from captioning.data.moving_scenes import MovingScenes
+from captioning.data.synthetic.moving_scenes import MovingScenes
 from captioning.media.clip import Clip
 from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.encoders import frames as frames_module

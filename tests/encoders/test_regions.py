@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.ops import box_iou
 
-from captioning.data.scenes import Scenes
+from captioning.data.synthetic.scenes import Scenes
 from captioning.encoders.detectors.base import Detector, Proposals, letterbox, of_the_photo
 from captioning.encoders.detectors.true_boxes import OTHER, TrueBoxes
 from captioning.encoders.detectors.yolox import STRIDES, Yolox, decode

@@ -37,7 +37,7 @@ def store() -> None:
     """A store of format 1 of the pictures of a generated world, with a fingerprint of what it holds."""
     import captioning
     from captioning.data.extract import fill
-    from captioning.data.scenes import Scenes
+    from captioning.data.synthetic.scenes import Scenes
 
     model = captioning.load(HERE / "bundle_1")
     world = Scenes(train=4, val=1, test=1, unseen=1, size=64)
@@ -51,7 +51,7 @@ def store() -> None:
 def shipped() -> None:
     """What the shipped model says of twenty scenes."""
     import captioning
-    from captioning.data.scenes import Scenes
+    from captioning.data.synthetic.scenes import Scenes
 
     world = Scenes(train=1, val=1, test=20, unseen=1, size=224)
     pictures = [world.image(example) for example in world.examples("test")]

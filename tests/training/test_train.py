@@ -57,7 +57,7 @@ def test_the_bundle_of_a_run_says_what_the_run_said(tmp_path):
     captioner = load(model)
     assert OmegaConf.create(captioner.bundle.config).decoder.width == 16
     assert "scenes" in (model / "README.md").read_text()
-    from captioning.data.scenes import Scenes
+    from captioning.data.synthetic.scenes import Scenes
 
     source = Scenes(train=2, val=2, size=64)
     pictures = [source.image(example) for example in source.examples("val")]

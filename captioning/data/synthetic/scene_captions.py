@@ -12,8 +12,8 @@ from string import Formatter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from captioning.data.dice import Dice
-    from captioning.data.scenes import Group, Scene
+    from captioning.data.synthetic.portable_random import Dice
+    from captioning.data.synthetic.scenes import Group, Scene
 
 CAPTIONS = 5
 SIZED = 2  # how many of the five captions name the sizes

@@ -12,11 +12,11 @@ from fractions import Fraction
 import numpy as np
 from PIL import Image
 
-from captioning.data.dice import Dice
-from captioning.data.motion_captions import describe_motion
-from captioning.data.scene_captions import Statement
-from captioning.data.scene_rendering import Thing, render_frames
-from captioning.data.scenes import (
+from captioning.data.synthetic.portable_random import Dice
+from captioning.data.synthetic.motion_captions import describe_motion
+from captioning.data.synthetic.scene_captions import Statement
+from captioning.data.synthetic.rendering import Thing, render_frames
+from captioning.data.synthetic.scenes import (
     CELLS,
     EDITION,
     IDS_PER_SPLIT,

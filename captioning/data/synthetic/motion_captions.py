@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from captioning.data.scene_captions import CAPTIONS, SIZED, Phrase, Statement, fill
+from captioning.data.synthetic.scene_captions import CAPTIONS, SIZED, Phrase, Statement, fill
 
 if TYPE_CHECKING:
-    from captioning.data.dice import Dice
-    from captioning.data.moving_scenes import Actor, MovingScene
+    from captioning.data.synthetic.portable_random import Dice
+    from captioning.data.synthetic.moving_scenes import Actor, MovingScene
 
 # Each motion as "it ..." and as "we see it ...", in words of like meaning.
 VERBS = {

@@ -12,9 +12,9 @@ from itertools import pairwise, product
 
 from PIL import Image
 
-from captioning.data.dice import Dice
-from captioning.data.scene_captions import Statement, describe
-from captioning.data.scene_rendering import COLOURS, SHAPES, Thing, render
+from captioning.data.synthetic.portable_random import Dice
+from captioning.data.synthetic.scene_captions import Statement, describe
+from captioning.data.synthetic.rendering import COLOURS, SHAPES, Thing, render
 from captioning.data.source import Example, Source
 from captioning.errors import UserError
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from captioning.data.dice import Dice
+from captioning.data.synthetic.portable_random import Dice
 
 COLOURS = {
     "red": (222, 44, 46),
