@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 VERBS = {
     "train": "captioning.training.train",
     "evaluate": "captioning.evaluation",
-    "extract": "captioning.data.extract",
+    "extract": "captioning.features.extract",
     "remember": "captioning.remembering",
     "regions": "captioning.region_report",
 }

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from captioning.runtime.allocator import keep_freed_memory
 from captioning.captioner import Captioner, describe, load
-from captioning.data.extract import examples_of, stored
+from captioning.features.extract import examples_of, stored
 from captioning.media.kinds import is_clip
 from captioning.data.module import EpochSampler, Examples, loader
 from captioning.data.source import Example, Source

@@ -15,7 +15,7 @@ from torch import Tensor
 from captioning.runtime.allocator import keep_freed_memory
 from captioning.bundle import Bundle, load_bundle, read_card, require_place, save_bundle, target
 from captioning.captioner import working_device
-from captioning.data.extract import stored
+from captioning.features.extract import stored
 from captioning.media.kinds import is_clip
 from captioning.data.source import Example
 from captioning.decoders.recall import Recall, check_options

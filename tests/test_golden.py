@@ -9,7 +9,7 @@ from golden import make_golden
 from tiny_model import pictures
 
 import captioning
-from captioning.data.features import FeatureStore
+from captioning.features.store import FeatureStore
 from captioning.data.synthetic.scenes import Scenes
 
 GOLDEN = Path(__file__).parent / "golden"

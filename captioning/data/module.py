@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from captioning.data.features import FeatureStore
+from captioning.features.store import FeatureStore
 from captioning.data.source import Example, Source, read_example
 from captioning.encoders.base import Encoder
 from captioning.memory import VisualMemory

@@ -18,8 +18,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from captioning import __version__
 from captioning.runtime.allocator import keep_freed_memory
 from captioning.bundle import Bundle, save_bundle
-from captioning.data.extract import stored
-from captioning.data.importing import described
+from captioning.features.extract import stored
+from captioning.features.convert import described
 from captioning.data.module import CaptionData, Examples
 from captioning.data.source import Example
 from captioning.decoders.base import Decoder

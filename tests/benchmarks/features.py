@@ -25,9 +25,9 @@ from harness import Figure, report, seconds
 from torch import Tensor
 
 from captioning.runtime.allocator import keep_freed_memory
-from captioning.data.extract import fill
-from captioning.data.feature_part import PartWriter
-from captioning.data.features import FeatureStore
+from captioning.features.extract import fill
+from captioning.features.store_part import PartWriter
+from captioning.features.store import FeatureStore
 from captioning.data.benchmarks.flickr8k import Flickr8k
 from captioning.data.module import EpochSampler, Examples, loader
 from captioning.data.source import Example, Source

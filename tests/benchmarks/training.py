@@ -25,7 +25,7 @@ import torch
 from harness import Figure, report
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
-from captioning.data.features import FeatureStore
+from captioning.features.store import FeatureStore
 from captioning.data.module import CaptionData, Examples
 from captioning.data.source import Example
 from captioning.decoders.base import Decoder

@@ -21,7 +21,7 @@ import av
 import numpy as np
 from harness import Figure, report
 
-from captioning.data.extract import fill
+from captioning.features.extract import fill
 from captioning.data.source import Example, Source
 from captioning.media.clip import Clip, FrameSampling
 

@@ -23,7 +23,7 @@ import torch
 from killed_extraction import BATCH, difference, extract, kill_and_resume
 
 from captioning.data.feature_files import open_features
-from captioning.data.features import FeatureStore
+from captioning.features.store import FeatureStore
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from captioning.data.extract import fill
-from captioning.data.features import FeatureStore
+from captioning.features.extract import fill
+from captioning.features.store import FeatureStore
 from captioning.data.source import Example, Source
 from captioning.encoders.base import Encoder
 from captioning.memory import VisualMemory

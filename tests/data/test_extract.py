@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from killed_extraction import BATCH, CONFIG, Noise, Small, difference, extract, kill_and_resume
 
 from captioning.configuration import conf_folder
-from captioning.data import extract as verb
-from captioning.data.extract import fill
-from captioning.data.features import FeatureStore
+from captioning.features import extract as verb
+from captioning.features.extract import fill
+from captioning.features.store import FeatureStore
 from captioning.errors import UserError
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from captioning.data.feature_part import PartWriter, seal
-from captioning.data.features import FeatureStore
+from captioning.features.store_part import PartWriter, seal
+from captioning.features.store import FeatureStore
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
 
@@ -75,11 +75,11 @@ def test_what_a_crash_left_half_written_does_not_count_and_does_no_harm(tmp_path
 def test_a_batch_that_found_no_room_is_overwritten_by_the_next(tmp_path, monkeypatch):
     store = filled(tmp_path)
     with monkeypatch.context() as broken:
-        broken.setattr("captioning.data.feature_part.seal", lambda records: 1 / 0)
+        broken.setattr("captioning.features.store_part.seal", lambda records: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             store.append(["lost"], memory([2], seed=3))
         real = store._writer._write
-        broken.setattr("captioning.data.feature_part.seal", seal)
+        broken.setattr("captioning.features.store_part.seal", seal)
         broken.setattr(store._writer, "_write", lambda parts: real(parts) if "index" not in parts else 1 / 0)
         with pytest.raises(ZeroDivisionError):
             store.append(["lost"], memory([2], seed=3))

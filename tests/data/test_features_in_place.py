@@ -9,8 +9,8 @@ from clip_layouts import MSVDSentences
 from source_layouts import refusal
 
 from captioning.configuration import run
-from captioning.data.features_in_place import FeaturesInPlace, open_store
-from captioning.data.importing import import_features
+from captioning.features.foreign_store import FeaturesInPlace, open_store
+from captioning.features.convert import import_features
 
 WIDTH = 6
 

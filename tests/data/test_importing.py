@@ -10,8 +10,8 @@ from omegaconf import open_dict
 from captioning.bundle import load_bundle
 from captioning.captioner import Captioner
 from captioning.configuration import conf_folder
-from captioning.data.features import FeatureStore
-from captioning.data.importing import described, import_features
+from captioning.features.store import FeatureStore
+from captioning.features.convert import described, import_features
 from captioning.data.source import Example, Source
 from captioning.encoders.imported import Imported
 from captioning.errors import UserError
@@ -140,7 +140,7 @@ class Pictures(Source):
     ],
 )
 def test_a_picture_without_features_is_named(ids, message, tmp_path):
-    from captioning.data.extract import stored
+    from captioning.features.extract import stored
 
     store, _ = import_features(layouts.npz(tmp_path, layouts.everything()), tmp_path / "store")
     config = store.about["encoder"]

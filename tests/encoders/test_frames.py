@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from tiny_model import tiny_bundle
 
 from captioning.bundle import Bundle, load_bundle, save_bundle
-from captioning.data.extract import fill
+from captioning.features.extract import fill
 from captioning.data.module import Examples
 from captioning.data.synthetic.moving_scenes import MovingScenes
 from captioning.media.clip import Clip

@@ -36,7 +36,7 @@ def bundle() -> None:
 def store() -> None:
     """A store of format 1 of the pictures of a generated world, with a fingerprint of what it holds."""
     import captioning
-    from captioning.data.extract import fill
+    from captioning.features.extract import fill
     from captioning.data.synthetic.scenes import Scenes
 
     model = captioning.load(HERE / "bundle_1")

@@ -15,7 +15,7 @@ import torch  # noqa: E402
 from tiny_runs import configuration  # noqa: E402
 
 import captioning.training.train  # noqa: E402
-from captioning.data.features import FeatureStore  # noqa: E402
+from captioning.features.store import FeatureStore  # noqa: E402
 
 # a decoder without batch norm, which looks at the pictures of one process only
 OPTIONS = """

@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from captioning.data.checks import Checks
 from captioning.data.feature_files import FeatureFile, Features, open_features, plain_id
-from captioning.data.features import FeatureStore
-from captioning.data.features_in_place import open_store
+from captioning.features.store import FeatureStore
+from captioning.features.foreign_store import open_store
 from captioning.media.images import image_size
 from captioning.data.photos import Photos
 from captioning.data.source import Example, Source
@@ -100,7 +100,7 @@ def photo_sizes(config: DictConfig) -> Sizes:
     def size(key: str) -> tuple[float, float] | None:
         from hydra.utils import instantiate
 
-        from captioning.data.extract import examples_of
+        from captioning.features.extract import examples_of
 
         if not known:
             source = instantiate(config)

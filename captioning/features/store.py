@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from captioning.data.feature_files import plain_id
-from captioning.data.feature_part import COLUMNS, Part, PartWriter, key_of
+from captioning.features.store_part import COLUMNS, Part, PartWriter, key_of
 from captioning.errors import UserError
 from captioning.files.atomic import write_whole
 from captioning.memory import VisualMemory

@@ -19,10 +19,10 @@ from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import Dataset
 
 from captioning.runtime.allocator import keep_freed_memory
-from captioning.data import importing
+from captioning.features import convert as importing
 from captioning.data.checks import Checks
-from captioning.data.feature_part import COLUMNS
-from captioning.data.features import FeatureStore
+from captioning.features.store_part import COLUMNS
+from captioning.features.store import FeatureStore
 from captioning.data.source import Example, Source, read_example
 from captioning.files.disk_space import require_room
 from captioning.encoders.base import Encoder
