@@ -12,7 +12,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from captioning.data.checks import Checks
-from captioning.data.feature_files import FeatureFile, Features, open_features, plain_id
+from captioning.features.formats.base import FeatureFile, Features, open_features, plain_id
 from captioning.features.store import FeatureStore
 from captioning.features.foreign_store import open_store
 from captioning.media.images import image_size

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from captioning.data.feature_files import FeatureFile, open_features, plain_id
+from captioning.features.formats.base import FeatureFile, open_features, plain_id
 from captioning.features.store import FeatureStore
 from captioning.encoders.imported import Imported, configuration
 from captioning.errors import UserError

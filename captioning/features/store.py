@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captioning.data.feature_files import plain_id
+from captioning.features.formats.base import plain_id
 from captioning.features.store_part import COLUMNS, Part, PartWriter, key_of
 from captioning.errors import UserError
 from captioning.files.atomic import write_whole

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from killed_extraction import BATCH, difference, extract, kill_and_resume
 
-from captioning.data.feature_files import open_features
+from captioning.features.formats.base import open_features
 from captioning.features.store import FeatureStore
 from captioning.errors import UserError
 from captioning.memory import VisualMemory

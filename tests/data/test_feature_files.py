@@ -6,7 +6,7 @@ import feature_layouts as layouts
 import numpy as np
 import pytest
 
-from captioning.data.feature_files import open_features, plain_id
+from captioning.features.formats.base import open_features, plain_id
 from captioning.errors import UserError
 
 NEEDS = {"hdf5": "h5py", "lmdb": "lmdb"}

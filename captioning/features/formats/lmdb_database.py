@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from captioning.data.feature_arrays import features_in
-from captioning.data.feature_files import Features, decoded
+from captioning.features.formats.numpy_files import features_in
+from captioning.features.formats.base import Features, decoded
 from captioning.errors import UserError
 
 NOT_IDS = (b"__keys__", b"keys", b"__len__")  # lists of the keys that some programs leave, usually pickled

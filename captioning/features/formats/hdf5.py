@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from captioning.data.feature_files import LARGEST_FILE, Features, decoded, usable
+from captioning.features.formats.base import LARGEST_FILE, Features, decoded, usable
 from captioning.errors import UserError
 
 TOKENS = ("features", "feats", "feat")

@@ -50,19 +50,19 @@ def open_features(path: str | os.PathLike[str]) -> FeatureFile:
         raise UserError(f"{path} does not exist. Name the features to import")
     name = path.name.lower()
     if re.search(r"\.tsv(\.\d+)?$", name):
-        from captioning.data.feature_tsv import BottomUpTsv
+        from captioning.features.formats.bottom_up_tsv import BottomUpTsv
 
         return BottomUpTsv(path)
     if name.endswith((".h5", ".hdf5", ".hdf")):
-        from captioning.data.feature_hdf5 import Hdf5
+        from captioning.features.formats.hdf5 import Hdf5
 
         return Hdf5(path)
     if name.endswith((".lmdb", ".mdb")) or (path / "data.mdb").exists():
-        from captioning.data.feature_lmdb import Lmdb
+        from captioning.features.formats.lmdb_database import Lmdb
 
         return Lmdb(path)
     if path.is_dir():
-        from captioning.data.feature_arrays import ArrayFolder
+        from captioning.features.formats.numpy_files import ArrayFolder
 
         return ArrayFolder(path)
     packed = " Unpack it first." if name.endswith((".zip", ".gz", ".tar", ".tgz")) else ""

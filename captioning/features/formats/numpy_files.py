@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from captioning.data.feature_files import LARGEST_FILE, Features, decoded, usable
+from captioning.features.formats.base import LARGEST_FILE, Features, decoded, usable
 from captioning.errors import UserError
 
 TOKENS = ("feat", "features", "feats", "x", "arr_0")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from captioning.data.feature_files import Features, decoded, usable
+from captioning.features.formats.base import Features, decoded, usable
 from captioning.errors import UserError
 
 BOTTOM_UP = ("image_id", "image_w", "image_h", "num_boxes", "boxes", "features")
