@@ -14,7 +14,7 @@ from captioning.runtime.allocator import keep_freed_memory
 from captioning.captioner import Captioner, describe, load
 from captioning.features.extract import examples_of, stored
 from captioning.media.kinds import is_clip
-from captioning.data.module import EpochSampler, Examples, loader
+from captioning.batches import EpochSampler, Examples, loader
 from captioning.data.source import Example, Source
 from captioning.errors import UserError
 from captioning.files.atomic import write_whole

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from captioning.files.annotations import parse_json, read_lines, read_text
-from captioning.data.photos import Photos, split_name
+from captioning.data.file_source import Photos, split_name
 from captioning.data.source import Example
 from captioning.errors import UserError
 

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from captioning.data.checks import Checks
+from captioning.data.defects import Checks
 from captioning.features.formats.base import FeatureFile, Features, open_features, plain_id
 from captioning.features.store import FeatureStore
 from captioning.features.foreign_store import open_store
 from captioning.media.images import image_size
-from captioning.data.photos import Photos
+from captioning.data.file_source import Photos
 from captioning.data.source import Example, Source
 from captioning.encoders.imported import Imported, configuration
 from captioning.errors import UserError

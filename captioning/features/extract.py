@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 
 from captioning.runtime.allocator import keep_freed_memory
 from captioning.features import convert as importing
-from captioning.data.checks import Checks
+from captioning.data.defects import Checks
 from captioning.features.store_part import COLUMNS
 from captioning.features.store import FeatureStore
 from captioning.data.source import Example, Source, read_example

@@ -10,7 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from captioning.data.module import Batch
+from captioning.batches import Batch
 from captioning.errors import UserError
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from captioning.data.module import Batch
+from captioning.batches import Batch
 from captioning.decoders.base import Context, Decoder
 from captioning.encoders.base import Encoder
 from captioning.generation.word_options import with_vocabulary

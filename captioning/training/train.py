@@ -20,7 +20,7 @@ from captioning.runtime.allocator import keep_freed_memory
 from captioning.bundle import Bundle, save_bundle
 from captioning.features.extract import stored
 from captioning.features.convert import described
-from captioning.data.module import CaptionData, Examples
+from captioning.batches import CaptionData, Examples
 from captioning.data.source import Example
 from captioning.decoders.base import Decoder
 from captioning.encoders.base import Encoder

@@ -29,7 +29,7 @@ from captioning.features.extract import fill
 from captioning.features.store_part import PartWriter
 from captioning.features.store import FeatureStore
 from captioning.data.benchmarks.flickr8k import Flickr8k
-from captioning.data.module import EpochSampler, Examples, loader
+from captioning.batches import EpochSampler, Examples, loader
 from captioning.data.source import Example, Source
 from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.encoders.base import Encoder

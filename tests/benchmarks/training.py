@@ -26,7 +26,7 @@ from harness import Figure, report
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from captioning.features.store import FeatureStore
-from captioning.data.module import CaptionData, Examples
+from captioning.batches import CaptionData, Examples
 from captioning.data.source import Example
 from captioning.decoders.base import Decoder
 from captioning.decoders.show_attend_tell import ShowAttendTell

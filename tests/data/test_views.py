@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from captioning.data.synthetic.scenes import Scenes
-from captioning.data.views import Views
+from captioning.data.crops import Views
 from captioning.errors import UserError
 
 

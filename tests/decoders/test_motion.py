@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from captioning.data.module import pad_words
+from captioning.batches import pad_words
 from captioning.data.synthetic.motion_captions import VERBS
 from captioning.data.synthetic.moving_scenes import MovingScenes
 from captioning.data.source import Example

@@ -11,7 +11,7 @@ from tiny_model import tiny_bundle
 
 from captioning.bundle import Bundle, load_bundle, save_bundle
 from captioning.features.extract import fill
-from captioning.data.module import Examples
+from captioning.batches import Examples
 from captioning.data.synthetic.moving_scenes import MovingScenes
 from captioning.media.clip import Clip
 from captioning.decoders.show_attend_tell import ShowAttendTell

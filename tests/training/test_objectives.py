@@ -4,7 +4,7 @@ import pytest
 import torch
 from test_self_critical import WORDS, decoder, memory
 
-from captioning.data.module import pad_words
+from captioning.batches import pad_words
 from captioning.errors import UserError
 from captioning.training.objectives import CrossEntropy, with_own_words, with_unknown_words
 from captioning.text.vocabulary import BOS, EOS, PAD, UNK

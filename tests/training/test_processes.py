@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from captioning.data.module import EpochSampler
+from captioning.batches import EpochSampler
 from captioning.runtime.processes import mean_over_processes
 from captioning.training.summary import sweep_table
 

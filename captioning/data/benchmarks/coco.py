@@ -10,7 +10,7 @@ from typing import Any
 
 from captioning.files.annotations import entries, read_json
 from captioning.data.download.archives import COCO_PHOTOS, Archive, coco_photos, coco_text
-from captioning.data.photos import Photos, split_name
+from captioning.data.file_source import Photos, split_name
 from captioning.data.source import Example
 from captioning.errors import UserError
 
@@ -31,7 +31,7 @@ class Coco(Photos):
         boxes: also read `instances`: the boxes of single objects and their category names. Boxes that mark a crowd
             (`iscrowd`) or have no area are left out. Takes some 15 seconds for the whole of train2017.
         instances: the instances JSON.
-        on_missing: "error", "skip" or "ignore", see `captioning.data.photos.Photos`.
+        on_missing: "error", "skip" or "ignore", see `captioning.data.file_source.Photos`.
     """
 
     name = "coco"

@@ -11,7 +11,7 @@ from pathlib import Path
 from captioning.files.annotations import read_lines
 from captioning.data.download.archives import Archive, karpathy_splits
 from captioning.data.benchmarks.karpathy import Entry, read_splits
-from captioning.data.photos import Photos, photo_folder
+from captioning.data.file_source import Photos, photo_folder
 from captioning.data.source import Example
 from captioning.errors import UserError
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from captioning.files.annotations import entries, read_json
 from captioning.data.download.archives import Archive, coco_photos, karpathy_splits
-from captioning.data.checks import Checks
-from captioning.data.photos import Photos, photo_folder, split_name
+from captioning.data.defects import Checks
+from captioning.data.file_source import Photos, photo_folder, split_name
 from captioning.data.source import Example
 
 REMEDY = "Unpack caption_datasets.zip of the Karpathy splits there, or set data.file."

@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 
 from captioning.files.annotations import entries, read_json, read_lines
-from captioning.data.clips import Clips
-from captioning.data.photos import split_name
+from captioning.data.clip_source import Clips
+from captioning.data.file_source import split_name
 from captioning.data.source import Example
 from captioning.errors import UserError
 
@@ -45,7 +45,7 @@ class MSRVTT(Clips):
             as the JSON file says. "1k-A" (Yu et al., ECCV 2018) tests on the 1,000 clips that
             MSRVTT_JSFUSION_test.csv or val_list_jsfusion.txt lists and has all others, 9,000, for training; the 497
             of them that the paper validates on are `val`, so that a model is not chosen by clips it is tested on.
-        on_missing: "error", "skip" or "ignore", see `captioning.data.photos.Photos`.
+        on_missing: "error", "skip" or "ignore", see `captioning.data.file_source.Photos`.
     """
 
     name = "msrvtt"

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 
 from captioning.files.annotations import entries, read_lines, read_text
 from captioning.data.download.archives import MSVD_CLIPS
-from captioning.data.clips import Clips
+from captioning.data.clip_source import Clips
 from captioning.data.benchmarks.karpathy import read_splits
 from captioning.errors import UserError
 
@@ -42,7 +42,7 @@ class MSVD(Clips):
             in it.
         captions: one of the files (for the first layout any of its three), where several are there.
         ids: "name", or "number": vid1 to vid1970, as the files of features are often called.
-        on_missing: "error", "skip" or "ignore", see `captioning.data.photos.Photos`.
+        on_missing: "error", "skip" or "ignore", see `captioning.data.file_source.Photos`.
     """
 
     name = "msvd"

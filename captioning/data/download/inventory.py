@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from captioning.data.checks import missing_files
+from captioning.data.defects import missing_files
 from captioning.data.source import Source
 from captioning.errors import UserError
 

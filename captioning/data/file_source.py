@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL.Image import Image
 
-from captioning.data.checks import Checks, unlisted_files
+from captioning.data.defects import Checks, unlisted_files
 from captioning.media.images import check_image, open_image
 from captioning.media.kinds import is_clip, kind_of
 from captioning.data.source import Example, Source

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from captioning.media.kinds import CLIP_EXTENSIONS
-from captioning.data.photos import Photos
+from captioning.data.file_source import Photos
 from captioning.data.source import Example
 
 
