@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from captioning.bundle import Bundle, load_bundle
+from captioning.models.bundle import Bundle, load_bundle
 from captioning.caption_card import THUMBNAIL, thumbnail
 from captioning.media.clip_inputs import as_clip, moves
 from captioning.media.images import find_images
@@ -34,7 +34,7 @@ from captioning.runtime.option_checks import require_whole
 from captioning.media.pictures import Picture, as_picture
 from captioning.runtime.progress import progress_bar
 from captioning.runtime.prefetch import default_workers, read_ahead
-from captioning.shipped import default_model, find_model
+from captioning.models.shipped import default_model, find_model
 from captioning.text.vocabulary import EOS, Vocabulary, sentence
 
 

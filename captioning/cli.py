@@ -136,7 +136,7 @@ def ensemble(
     """Join models that have the same words into one, which averages what they believe of every next word."""
 
     def verb() -> int:
-        from captioning.joining import run
+        from captioning.models.ensemble import run
 
         return run(models, output, half=half)
 

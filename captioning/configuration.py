@@ -16,7 +16,7 @@ VERBS = {
     "train": "captioning.training.train",
     "evaluate": "captioning.evaluation",
     "extract": "captioning.features.extract",
-    "remember": "captioning.remembering",
+    "remember": "captioning.models.retrieval_memory",
     "regions": "captioning.region_report",
 }
 

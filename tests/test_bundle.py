@@ -11,10 +11,10 @@ import yaml
 from safetensors.torch import load_file, save_file
 from tiny_model import DECODERS, pictures, saved_model, tiny_bundle
 
-from captioning.bundle import load_bundle, replaced_folder, save_bundle
+from captioning.models.bundle import load_bundle, replaced_folder, save_bundle
 from captioning.captioner import Captioner
 from captioning.errors import UserError
-from captioning.shipped import MODEL_FILES
+from captioning.models.shipped import MODEL_FILES
 from captioning.text.vocabulary import Vocabulary
 
 
@@ -95,7 +95,7 @@ def test_saving_again_replaces_all_of_it(model):
 
 
 @pytest.mark.parametrize(
-    "failing", ["captioning.bundle.save_file", "captioning.text.vocabulary.Vocabulary.save", "os.replace"]
+    "failing", ["captioning.models.bundle.save_file", "captioning.text.vocabulary.Vocabulary.save", "os.replace"]
 )
 @pytest.mark.parametrize("reason", [KeyboardInterrupt, OSError])
 def test_a_failure_while_saving_leaves_the_former_model(model, monkeypatch, failing, reason):

@@ -11,7 +11,7 @@ import torch
 import yaml
 from tiny_model import saved_model, tiny_bundle
 
-from captioning.bundle import load_bundle, save_bundle
+from captioning.models.bundle import load_bundle, save_bundle
 from captioning.decoders.ensemble import Ensemble
 from captioning.errors import UserError
 
@@ -48,7 +48,7 @@ EVIL = [
     "subprocess.Popen",
     "functools.partial",
     "hydra.utils.call",
-    "captioning.bundle.os.system",
+    "captioning.models.bundle.os.system",
     "captioning.encoders.grid.load_backbone",
     "captioning.encoders.grid.Path",
     "captioning.encoders.grid.torch.load",
@@ -96,7 +96,7 @@ def test_every_part_stands_in_its_place(model, part, target):
     "values",
     [
         {"dropout": {"_target_": "os.system", "command": "true"}},
-        {"dropout": [{"_target_": "captioning.bundle.os.system", "command": "true"}]},
+        {"dropout": [{"_target_": "captioning.models.bundle.os.system", "command": "true"}]},
         {"dropout": {"deep": {"_target_": "builtins.eval"}}},
         {"dropout": "${oc.env:HOME}"},
         {"_partial_": True},

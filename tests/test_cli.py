@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 from tiny_model import pictures, saved_model
 
-from captioning import cli, shipped
+from captioning import cli
+from captioning.models import shipped
 from captioning.captioner import Captioner, load
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -12,7 +12,8 @@ from hostile_uploads import hostile
 from PIL import Image
 from tiny_model import pictures, tiny_bundle
 
-from captioning import cli, demo, shipped
+from captioning import cli, demo
+from captioning.models import shipped
 from captioning.captioner import Captioner
 from captioning.demo_answers import METHODS, answer
 from captioning.demo_samples import sample_pictures

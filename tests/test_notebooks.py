@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tiny_model import saved_model
 
-from captioning import shipped
+from captioning.models import shipped
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 

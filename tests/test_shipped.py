@@ -7,7 +7,8 @@ import pytest
 from tiny_model import pictures, saved_model
 
 import captioning
-from captioning import cli, shipped
+from captioning import cli
+from captioning.models import shipped
 from captioning.errors import UserError
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from captioning.bundle import Bundle, save_bundle
+from captioning.models.bundle import Bundle, save_bundle
 from captioning.decoders.show_and_tell import ShowAndTell
 from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.encoders.grid import GridEncoder

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from captioning import __version__
 from captioning.runtime.allocator import keep_freed_memory
-from captioning.bundle import Bundle, save_bundle
+from captioning.models.bundle import Bundle, save_bundle
 from captioning.features.extract import stored
 from captioning.features.convert import described
 from captioning.batches import CaptionData, Examples

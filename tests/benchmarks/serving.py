@@ -20,7 +20,7 @@ from harness import Figure, report
 from PIL import Image
 
 from captioning.runtime.allocator import keep_freed_memory
-from captioning.bundle import Bundle
+from captioning.models.bundle import Bundle
 from captioning.captioner import Captioner, describe, load
 from captioning.media.images import find_images
 from captioning.data.synthetic.scenes import Scenes

@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import open_dict
 
-from captioning.bundle import load_bundle
+from captioning.models.bundle import load_bundle
 from captioning.captioner import Captioner
 from captioning.configuration import conf_folder
 from captioning.features.store import FeatureStore

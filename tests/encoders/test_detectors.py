@@ -7,7 +7,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 from safetensors.torch import save_file
 
-from captioning.bundle import Bundle, load_bundle, save_bundle
+from captioning.models.bundle import Bundle, load_bundle, save_bundle
 from captioning.captioner import Captioner
 from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.encoders.detectors.faster_rcnn import FasterRCNN

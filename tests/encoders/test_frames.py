@@ -9,7 +9,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 from tiny_model import tiny_bundle
 
-from captioning.bundle import Bundle, load_bundle, save_bundle
+from captioning.models.bundle import Bundle, load_bundle, save_bundle
 from captioning.features.extract import fill
 from captioning.batches import Examples
 from captioning.data.synthetic.moving_scenes import MovingScenes

@@ -5,7 +5,7 @@ import torch
 from test_train import DECODERS, configuration, stop_at, weights
 from tiny_model import ENCODER, pictures, saved_model
 
-from captioning.bundle import load_bundle
+from captioning.models.bundle import load_bundle
 from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.encoders.grid import GridEncoder
 from captioning.encoders.side_by_side import SideBySide

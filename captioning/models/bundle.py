@@ -30,7 +30,7 @@ from captioning.decoders.base import Decoder
 from captioning.encoders.base import Encoder, architecture
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
-from captioning.shipped import MODEL_FILES
+from captioning.models.shipped import MODEL_FILES
 from captioning.text.vocabulary import Vocabulary
 
 FORMAT = 1

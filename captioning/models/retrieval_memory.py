@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from captioning.runtime.allocator import keep_freed_memory
-from captioning.bundle import Bundle, load_bundle, read_card, require_place, save_bundle, target
+from captioning.models.bundle import Bundle, load_bundle, read_card, require_place, save_bundle, target
 from captioning.captioner import working_device
 from captioning.features.extract import stored
 from captioning.media.kinds import is_clip
@@ -24,7 +24,7 @@ from captioning.evaluation import chosen_examples
 from captioning.generation.beam import beam
 from captioning.generation.consensus import consensus
 from captioning.runtime.progress import progress_bar
-from captioning.shipped import find_model
+from captioning.models.shipped import find_model
 
 log = logging.getLogger("captioning")
 

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from captioning.bundle import Bundle, load_bundle, read_card, require_place, save_bundle, target
+from captioning.models.bundle import Bundle, load_bundle, read_card, require_place, save_bundle, target
 from captioning.decoders.ensemble import Ensemble
 from captioning.decoders.recall import Recall
 from captioning.encoders.base import Encoder
 from captioning.encoders.side_by_side import SideBySide
 from captioning.errors import UserError
-from captioning.remembering import forgetting
-from captioning.shipped import find_model
+from captioning.models.retrieval_memory import forgetting
+from captioning.models.shipped import find_model
 
 Part = tuple[Encoder, dict[str, Any]]  # an encoder and its configuration
 
