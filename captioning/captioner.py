@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from captioning.models.bundle import Bundle, load_bundle
-from captioning.caption_card import THUMBNAIL, thumbnail
+from captioning.reports.caption_card import THUMBNAIL, thumbnail
 from captioning.media.clip_inputs import as_clip, moves
 from captioning.media.images import find_images
 from captioning.decoders.base import Decoder
@@ -56,7 +56,7 @@ class Caption:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the picture, the sentence, and where the model looked for each word."""
-        from captioning.caption_card import card
+        from captioning.reports.caption_card import card
 
         return card([self], self.picture)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from captioning.caption_card import card
+from captioning.reports.caption_card import card
 from captioning.captioner import Captioner
 from captioning.errors import UserError
 from captioning.media.pictures import as_picture

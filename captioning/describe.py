@@ -97,7 +97,7 @@ class AttentionStrips:
 
         A decoder that does not look at parts of a photo has none, which is said once.
         """
-        from captioning.attention_map import attention_strip
+        from captioning.reports.attention_map import attention_strip
         from captioning.media.pictures import as_picture
 
         if is_clip(file):

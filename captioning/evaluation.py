@@ -93,7 +93,7 @@ def run(config: DictConfig, folder: Path) -> int:
     write_json(folder / "predictions.json", [{"image_id": key, "caption": text} for key, text in hypotheses.items()])
     log.info(f"wrote {folder / 'metrics.json'} and {folder / 'predictions.json'}")
     if config.report:
-        from captioning.gallery import write_gallery
+        from captioning.reports.evaluation_page import write_gallery
 
         page = folder / "report.html"
         write_gallery(page, captioner, source, config.data.split, hypotheses, scores, generation=generation)

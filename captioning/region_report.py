@@ -20,7 +20,7 @@ from captioning.data.source import Example, Source
 from captioning.encoders.regions import RegionEncoder
 from captioning.errors import UserError
 from captioning.runtime.progress import progress_bar
-from captioning.region_picture import region_picture
+from captioning.reports.region_picture import region_picture
 
 log = logging.getLogger("captioning")
 

@@ -20,7 +20,7 @@ from captioning.data.source import Example, Source
 from captioning.errors import UserError
 from captioning.evaluation import caption_split, table
 from captioning.metrics.report import evaluate
-from captioning.report import Panel, write_page
+from captioning.reports.page import Panel, write_page
 from captioning.training.callbacks import read_curves
 
 EXAMPLES = 12  # on the page

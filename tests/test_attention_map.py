@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from captioning.attention_map import attention_strip, heat_layer, heat_map
+from captioning.reports.attention_map import attention_strip, heat_layer, heat_map
 
 PHOTO = Image.effect_noise((60, 40), 50).convert("RGB")
 

@@ -10,8 +10,8 @@ import pytest
 from tiny_model import saved_model
 
 from captioning import cli
-from captioning.caption_statistics import caption_statistics
-from captioning.gallery import SHOWN, best_and_worst, ranking
+from captioning.reports.caption_statistics import caption_statistics
+from captioning.reports.evaluation_page import SHOWN, best_and_worst, ranking
 from captioning.metrics.report import Scores
 
 WORLD = "data=scenes data.train=30 data.val=40 data.test=5 data.unseen=4 data.size=64".split()

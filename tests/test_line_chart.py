@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captioning.line_chart import HEIGHT, WIDTH, charts, line_chart, ticks
+from captioning.reports.line_chart import HEIGHT, WIDTH, charts, line_chart, ticks
 
 values = st.floats(-1e12, 1e12).filter(lambda value: value == 0 or abs(value) > 1e-9)
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from captioning.attention_map import FRAMES, attention_strip
-from captioning.region_picture import class_colour, corners, region_picture, tag
+from captioning.reports.attention_map import FRAMES, attention_strip
+from captioning.reports.region_picture import class_colour, corners, region_picture, tag
 
 PHOTO = Image.new("RGB", (120, 80), (90, 110, 90))
 BOXES = np.array([[0.1, 0.1, 0.5, 0.9], [0.4, 0.3, 0.9, 0.8], [0, 0, 1, 1]])

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from captioning.errors import UserError
-from captioning.report import Panel, curves_svg, page, write_page
+from captioning.reports.page import Panel, curves_svg, page, write_page
 
 EVIL = "<script>alert(\"x\")</script> & 'so' on"
 CURVES = {

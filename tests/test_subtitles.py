@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from captioning.subtitles import KINDS, Cue, clock, subtitles
+from captioning.reports.subtitles import KINDS, Cue, clock, subtitles
 
 FORMATS = {"srt": "srt", "vtt": "webvtt"}
 texts = st.text(st.characters(exclude_categories=("Cc", "Cs", "Cn", "Co")), min_size=1, max_size=30)

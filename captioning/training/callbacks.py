@@ -83,7 +83,7 @@ def read_curves(folder: str | Path) -> dict[str, list[tuple[float, float]]]:
 
 def save_curves(folder: Path) -> None:
     """Writes curves.svg: loss above, CIDEr and BLEU-4 below."""
-    from captioning.report import curves_svg
+    from captioning.reports.page import curves_svg
 
     curves = read_curves(folder)
     if curves:

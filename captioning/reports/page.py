@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from captioning.attention_map import heat_layer, heat_map
+from captioning.reports.attention_map import heat_layer, heat_map
 from captioning.files.atomic import write_whole
-from captioning.line_chart import COLOURS, HEIGHT, WIDTH, Point, charts
-from captioning.report_style import CHART_STYLE, SCRIPT, STYLE
+from captioning.reports.line_chart import COLOURS, HEIGHT, WIDTH, Point, charts
+from captioning.reports.page_style import CHART_STYLE, SCRIPT, STYLE
 
 PHOTO_SIDE = 640  # pixels; a larger photo is made smaller for the page
 HEAT_SIDE = 48  # pixels; the browser smooths a layer this small to the size of the photo

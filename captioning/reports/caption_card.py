@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from captioning.attention_map import heat_layer, heat_map
-from captioning.report import HEAT_SIDE, data_uri
+from captioning.reports.attention_map import heat_layer, heat_map
+from captioning.reports.page import HEAT_SIDE, data_uri
 
 if TYPE_CHECKING:
     from captioning.captioner import Caption

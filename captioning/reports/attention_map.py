@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from captioning.region_picture import corners, outline, tag
+from captioning.reports.region_picture import corners, outline, tag
 
 # Red, green, blue and opacity of the layer by weight, in [0, 1]. What was not looked at is darkened, so that the
 # map reads the same on a bright and on a dark picture.

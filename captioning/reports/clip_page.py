@@ -12,8 +12,8 @@ from pathlib import Path
 from PIL import Image
 
 from captioning.files.atomic import write_whole
-from captioning.report import data_uri, document
-from captioning.subtitles import Cue, clock
+from captioning.reports.page import data_uri, document
+from captioning.reports.subtitles import Cue, clock
 
 FRAMES = 8  # of a clip, evenly over its length
 SIDE = 160  # pixels; a larger frame is made smaller for the page

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from captioning.caption_card import THUMBNAIL
-from captioning.caption_statistics import CaptionStatistics, caption_statistics, flattened
+from captioning.reports.caption_card import THUMBNAIL
+from captioning.reports.caption_statistics import CaptionStatistics, caption_statistics, flattened
 from captioning.captioner import Caption, Captioner
 from captioning.data.source import Example, Source
 from captioning.errors import UserError
 from captioning.files.atomic import write_whole
 from captioning.metrics.report import Scores
 from captioning.runtime.prefetch import chunks_of
-from captioning.report import Panel, card, document, score_table
-from captioning.report_style import SCRIPT
+from captioning.reports.page import Panel, card, document, score_table
+from captioning.reports.page_style import SCRIPT
 
 SHOWN = 12  # best, and as many worst, captions by each metric
 RANKED_BY = ("CIDEr", "SPICE", "METEOR", "ROUGE-L", "BLEU-4", "BLEU-1")  # the first that there is opens the page
