@@ -183,7 +183,7 @@ def demo(
     """Try a model in the browser: drop a photo, see the sentences, click a word to see where the model looked."""
 
     def verb() -> int:
-        from captioning.demo import run
+        from captioning.demo.serve import run
 
         return run(model=model, host=host, port=port, device=device)
 

@@ -19,7 +19,7 @@ from page_client import Visitor
 from tiny_model import pictures, tiny_bundle
 
 from captioning.captioner import Captioner
-from captioning.demo import require_gradio
+from captioning.demo.serve import require_gradio
 
 
 def verdict(visitor: Visitor, name: str, content: bytes, secret: str) -> str:
@@ -43,7 +43,7 @@ def verdict(visitor: Visitor, name: str, content: bytes, secret: str) -> str:
 def main(count: int = 2000) -> int:
     warnings.simplefilter("ignore")
     require_gradio()
-    from captioning.demo_page import serve
+    from captioning.demo.page import serve
 
     good = io.BytesIO()
     pictures(1, 96)[0].save(good, "PNG")

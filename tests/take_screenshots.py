@@ -14,14 +14,14 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from captioning.captioner import load
-from captioning.demo import require_gradio
+from captioning.demo.serve import require_gradio
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 
 
 def main(model: str | None = None, photo: str | None = None) -> int:
     require_gradio()
-    from captioning.demo_page import serve
+    from captioning.demo.page import serve
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as player:
         page = serve(load(model), Path(folder), host="127.0.0.1", port=None)

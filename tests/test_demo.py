@@ -12,11 +12,12 @@ from hostile_uploads import hostile
 from PIL import Image
 from tiny_model import pictures, tiny_bundle
 
-from captioning import cli, demo
+from captioning import cli
+from captioning.demo.serve import serve as demo
 from captioning.models import shipped
 from captioning.captioner import Captioner
-from captioning.demo_answers import METHODS, answer
-from captioning.demo_samples import sample_pictures
+from captioning.demo.answers import METHODS, answer
+from captioning.demo.samples import sample_pictures
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def test_what_is_no_upload_is_refused(captioner, tmp_path):
 def test_too_many_pixels_and_too_many_bytes_are_refused(captioner, tmp_path, monkeypatch):
     Image.new("1", (8000, 8000)).save(tmp_path / "wide.png")
     assert "pixels" in refused(answer(captioner, tmp_path / "wide.png", "greedy", 1, ""))
-    monkeypatch.setattr("captioning.uploads.MAX_BYTES", 100)
+    monkeypatch.setattr("captioning.demo.uploads.MAX_BYTES", 100)
     assert "MB" in refused(answer(captioner, tmp_path / "wide.png", "greedy", 1, ""))
 
 

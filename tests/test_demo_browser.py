@@ -23,10 +23,10 @@ def page(tmp_path_factory):
     for package in ("gradio", "playwright"):
         if find_spec(package) is None:
             pytest.skip(f"the page is tested with {package}: pip install 'captioning[demo,dev]'")
-    from captioning.demo import require_gradio
+    from captioning.demo.serve import require_gradio
 
     require_gradio()
-    from captioning.demo_page import serve
+    from captioning.demo.page import serve
 
     folder = tmp_path_factory.mktemp("page")
     running = serve(Captioner(tiny_bundle(), device="cpu"), folder, host="127.0.0.1", port=None)

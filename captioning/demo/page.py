@@ -1,4 +1,4 @@
-"""The page of `captioning demo`, in Gradio, which `captioning.demo.require_gradio` has made quiet beforehand."""
+"""The page of `captioning demo`, in Gradio, which `captioning.demo.serve.require_gradio` has made quiet beforehand."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import gradio
 
 from captioning.captioner import Captioner
-from captioning.demo_answers import MAX_CAPTIONS, METHODS, answer
-from captioning.demo_samples import sample_pictures
+from captioning.demo.answers import MAX_CAPTIONS, METHODS, answer
+from captioning.demo.samples import sample_pictures
 from captioning.errors import UserError
-from captioning.uploads import MAX_BYTES
+from captioning.demo.uploads import MAX_BYTES
 
 AT_ONCE = 2  # answers made at the same time; further visitors wait for their turn
 WAITING = 100

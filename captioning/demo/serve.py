@@ -15,7 +15,7 @@ def run(*, model: str | None, host: str = "127.0.0.1", port: int | None = None, 
     from captioning.captioner import load
 
     captioner = load(model, device=device)
-    from captioning.demo_page import serve
+    from captioning.demo.page import serve
 
     with tempfile.TemporaryDirectory(prefix="captioning-demo-") as folder:
         page = serve(captioner, Path(folder), host=host, port=port)

@@ -13,7 +13,7 @@ from captioning.reports.caption_card import card
 from captioning.captioner import Captioner
 from captioning.errors import UserError
 from captioning.media.pictures import as_picture
-from captioning.uploads import checked_upload, for_visitors
+from captioning.demo.uploads import checked_upload, for_visitors
 
 log = logging.getLogger("captioning")
 
