@@ -15,7 +15,7 @@ $(VENV)/installed: pyproject.toml
 	@touch $@
 
 demo: $(VENV)/installed
-	$(BIN)/python -m captioning.tour runs/demo
+	$(BIN)/python -m captioning.commands.tour runs/demo
 
 # Two files of tests at a time, each on a core of its own.
 test: $(VENV)/installed

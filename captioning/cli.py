@@ -94,7 +94,8 @@ def caption(
     """
 
     def verb() -> int:
-        from captioning import bulk, describe
+        from captioning.commands import caption_to_files as bulk
+        from captioning.commands import caption as describe
 
         options = {"num_captions": num_captions} if num_captions > 1 else {}
         if beam_size is not None:
@@ -106,7 +107,7 @@ def caption(
                 raise UserError("--attention and --json do not go with --every, --format, --into and --page")
             if any(files.values()):
                 raise UserError("--sidecar and --output do not go with --every, --format, --into and --page")
-            from captioning.describe_clips import run as run_on_clips
+            from captioning.commands.caption_clips import run as run_on_clips
 
             kind = format or ("json" if json else "text")
             return run_on_clips(paths, **common, kind=kind, every=every, into=into, page=page)
@@ -157,7 +158,7 @@ def score(
     """Score result files against references. Needs no model."""
 
     def verb() -> int:
-        from captioning.metrics.score import score as run
+        from captioning.commands.score import score as run
 
         return run(
             references,
@@ -252,7 +253,7 @@ def hydra_verb(name: str, overrides: list[str]) -> None:
     """Runs a verb that is configured by conf/NAME.yaml and `overrides`."""
 
     def verb() -> int:
-        from captioning.configuration import run
+        from captioning.commands.hydra import run
 
         return run(name, overrides)
 

@@ -8,8 +8,8 @@ import pytest
 from test_cli import captioning  # noqa: F401  the command, as a fixture
 from tiny_model import saved_model
 
-from captioning import configuration
-from captioning.configuration import conf_folder
+from captioning.commands import hydra as configuration
+from captioning.commands.hydra import conf_folder
 from captioning.errors import UserError
 
 SCENES = ["data=scenes", "data.train=4", "vocabulary.min_count=1"]

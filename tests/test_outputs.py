@@ -9,7 +9,7 @@ import pytest
 
 from captioning.captioner import Caption
 from captioning.errors import UserError
-from captioning.outputs import CaptionFile, Sidecars
+from captioning.commands.caption_files import CaptionFile, Sidecars
 
 NAMES = ("a/dog.jpg", 'a/a, "b".jpg', "new\nline.png", os.fsdecode(b"caf\xe9.png"), "Hü.jpg")
 PHOTOS = [Path(name) for name in NAMES]

@@ -11,7 +11,7 @@ from captioning.encoders.detectors.true_boxes import TrueBoxes
 from captioning.encoders.detectors.yolox import Yolox
 from captioning.encoders.regions import RegionEncoder
 from captioning.errors import UserError
-from captioning.region_report import overlaps, recall
+from captioning.commands.regions import overlaps, recall
 from tests.encoders.onnx_detector import saved
 from tests.tiny_model import pictures
 

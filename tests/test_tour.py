@@ -1,6 +1,6 @@
 """The demo goes the whole way, here in small, and ends with a page that holds what it says."""
 
-from captioning.tour import STRATEGIES, tour
+from captioning.commands.tour import STRATEGIES, tour
 
 SMALL = """
     data.train=24 data.val=6 data.test=5 data.unseen=4 data.size=64 encoder.size=64

@@ -27,7 +27,7 @@ from captioning.data.synthetic.scenes import Scenes
 from captioning.decoders.transformer import Transformer
 from captioning.encoders.grid import GridEncoder
 from captioning.generation.beam import beam
-from captioning.outputs import CaptionFile, Sidecars
+from captioning.commands.caption_files import CaptionFile, Sidecars
 from captioning.media.pictures import as_picture
 from captioning.text.vocabulary import UNK, Vocabulary
 

@@ -19,7 +19,7 @@ from omegaconf import open_dict
 
 from captioning.runtime.allocator import keep_freed_memory
 from captioning.captioner import load
-from captioning.configuration import conf_folder
+from captioning.commands.hydra import conf_folder
 from captioning.data.synthetic.scenes import Scenes
 from captioning.evaluation import caption_split
 from captioning.metrics.report import evaluate

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from killed_extraction import BATCH, CONFIG, Noise, Small, difference, extract, kill_and_resume
 
-from captioning.configuration import conf_folder
+from captioning.commands.hydra import conf_folder
 from captioning.features import extract as verb
 from captioning.features.extract import fill
 from captioning.features.store import FeatureStore

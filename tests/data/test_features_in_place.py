@@ -8,7 +8,7 @@ import torch
 from clip_layouts import MSVDSentences
 from source_layouts import refusal
 
-from captioning.configuration import run
+from captioning.commands.hydra import run
 from captioning.features.foreign_store import FeaturesInPlace, open_store
 from captioning.features.convert import import_features
 

@@ -9,7 +9,7 @@ from omegaconf import open_dict
 
 from captioning.models.bundle import load_bundle
 from captioning.captioner import Captioner
-from captioning.configuration import conf_folder
+from captioning.commands.hydra import conf_folder
 from captioning.features.store import FeatureStore
 from captioning.features.convert import described, import_features
 from captioning.data.source import Example, Source

@@ -8,7 +8,7 @@ from test_score_command import CAPTIONS, HYPOTHESES, coco, results
 
 from captioning.metrics.bootstrap import bootstrap, interval, mean_of, paired_difference, resample_counts
 from captioning.metrics.report import evaluate
-from captioning.metrics.score import score
+from captioning.commands.score import score
 
 
 def test_a_resample_draws_as_many_images_as_there_are():

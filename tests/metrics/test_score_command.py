@@ -12,7 +12,7 @@ from captioning.errors import UserError
 from captioning.metrics.predictions import merge_predictions, read_predictions
 from captioning.metrics.references import read_references
 from captioning.metrics.report import evaluate
-from captioning.metrics.score import score
+from captioning.commands.score import score
 
 CAPTIONS = {
     1: ["A dog runs on the beach.", "The dog is running"],
@@ -215,7 +215,7 @@ def test_a_file_that_cannot_be_written_is_an_error_and_leaves_the_former(files, 
 
 def test_nothing_heavy_is_imported(files):
     code = (
-        "import sys; from pathlib import Path; from captioning.metrics.score import score; "
+        "import sys; from pathlib import Path; from captioning.commands.score import score; "
         f"score(Path({str(files[0])!r}), [Path({str(files[1])!r})]); "
         "assert not {'torch', 'pandas', 'scipy', 'matplotlib'} & set(sys.modules), sorted(sys.modules)"
     )

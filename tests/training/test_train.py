@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
 from captioning.captioner import load
-from captioning.configuration import conf_folder
+from captioning.commands.hydra import conf_folder
 from captioning.errors import UserError
 from captioning.training.callbacks import read_curves
 from captioning.training.train import train

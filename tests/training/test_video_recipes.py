@@ -10,7 +10,7 @@ from clip_layouts import MSRVTT2017, MSVDSentences
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from captioning.configuration import conf_folder, run
+from captioning.commands.hydra import conf_folder, run
 
 LAYOUTS = {"msrvtt": MSRVTT2017, "msvd": MSVDSentences}
 RECIPES = sorted(path.stem for path in (conf_folder() / "experiment").glob("ms*.yaml"))

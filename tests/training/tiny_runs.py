@@ -6,7 +6,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
 
-from captioning.configuration import conf_folder
+from captioning.commands.hydra import conf_folder
 
 TINY = """
     data=scenes data.train=24 data.val=8 data.size=64 encoder.size=64 encoder.backbone=test_resnet.r160_in1k

@@ -43,7 +43,7 @@ def source_of(name: str, overrides: Sequence[str] = ()) -> Source:
     from omegaconf import OmegaConf, open_dict
     from omegaconf.errors import OmegaConfBaseException
 
-    from captioning.configuration import conf_folder
+    from captioning.commands.hydra import conf_folder
 
     known = sorted(path.stem for path in (conf_folder() / "data").glob("*.yaml"))
     if name not in known:

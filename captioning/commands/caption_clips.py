@@ -15,7 +15,7 @@ from captioning.reports.clip_page import FRAMES, SIDE, ClipPage
 from captioning.media.excerpt import Excerpt
 from captioning.media.kinds import is_clip
 from captioning.media.clip import Clip, FrameSampling
-from captioning.describe import complain, expand, line
+from captioning.commands.caption import complain, expand, line
 from captioning.errors import UserError
 from captioning.files.atomic import unused_name, write_whole
 from captioning.media.pictures import as_picture

@@ -17,7 +17,7 @@ VERBS = {
     "evaluate": "captioning.evaluation",
     "extract": "captioning.features.extract",
     "remember": "captioning.models.retrieval_memory",
-    "regions": "captioning.region_report",
+    "regions": "captioning.commands.regions",
 }
 
 

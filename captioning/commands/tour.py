@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from captioning.captioner import Captioner, load
-from captioning.configuration import run
+from captioning.commands.hydra import run
 from captioning.data.synthetic.scenes import Scenes
 from captioning.data.source import Example, Source
 from captioning.errors import UserError

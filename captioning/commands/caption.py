@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from captioning.media.images import IMAGE_EXTENSIONS, find_images
 from captioning.media.kinds import CLIP_EXTENSIONS, is_clip
-from captioning.devices import device_names, stream_on
+from captioning.commands.several_devices import device_names, stream_on
 from captioning.errors import UserError
 from captioning.files.atomic import unused_name
-from captioning.outputs import json_line, printable
+from captioning.commands.caption_files import json_line, printable
 
 if TYPE_CHECKING:
     from captioning.captioner import Caption
