@@ -18,7 +18,7 @@ from hostile_uploads import hostile
 from page_client import Visitor
 from tiny_model import pictures, tiny_bundle
 
-from captioning.captioner import Captioner
+from captioning.tasks.captioning.captioner import Captioner
 from captioning.demo.serve import require_gradio
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from captioning.captioner import load
+from captioning.tasks.captioning.captioner import load
 from captioning.demo.serve import require_gradio
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"

@@ -11,7 +11,7 @@ import pytest
 from tiny_model import pictures, saved_model
 
 from captioning import cli
-from captioning.captioner import Captioner, load
+from captioning.tasks.captioning.captioner import Captioner, load
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 

@@ -9,7 +9,7 @@ from test_cli import captioning, model, photos  # noqa: F401  the command, a tin
 from test_subtitles import read_back
 from tiny_clips import write_clip
 
-from captioning.captioner import load
+from captioning.tasks.captioning.captioner import load
 from captioning.commands.caption_clips import cuts
 
 

@@ -13,7 +13,7 @@ from tiny_model import DECODERS, WORDS, pictures, saved_model, tiny_bundle
 
 import captioning
 from captioning.models.bundle import load_bundle
-from captioning.captioner import Captioner, describe, load
+from captioning.tasks.captioning.captioner import Captioner, describe, load
 from captioning.media.images import ImageError
 from captioning.errors import UserError
 from captioning.generation.beam import diverse_beam

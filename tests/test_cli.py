@@ -15,7 +15,7 @@ from tiny_model import pictures, saved_model
 
 from captioning import cli
 from captioning.models import shipped
-from captioning.captioner import Captioner, load
+from captioning.tasks.captioning.captioner import Captioner, load
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 

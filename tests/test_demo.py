@@ -15,7 +15,7 @@ from tiny_model import pictures, tiny_bundle
 from captioning import cli
 from captioning.demo.serve import serve as demo
 from captioning.models import shipped
-from captioning.captioner import Captioner
+from captioning.tasks.captioning.captioner import Captioner
 from captioning.demo.answers import METHODS, answer
 from captioning.demo.samples import sample_pictures
 

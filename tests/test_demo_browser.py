@@ -11,7 +11,7 @@ import pytest
 from tiny_clips import write_clip
 from tiny_model import pictures, tiny_bundle
 
-from captioning.captioner import Captioner
+from captioning.tasks.captioning.captioner import Captioner
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PATIENCE = 120_000  # milliseconds, on a busy machine

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from captioning.captioner import Caption
+from captioning.tasks.captioning.captioner import Caption
 from captioning.errors import UserError
 from captioning.commands.caption_files import CaptionFile, Sidecars
 

@@ -9,7 +9,7 @@ from PIL import Image
 from tiny_model import pictures, tiny_bundle
 
 import captioning
-from captioning.captioner import Captioner
+from captioning.tasks.captioning.captioner import Captioner
 from captioning.errors import UserError
 from captioning.metrics.report import evaluate
 from captioning.runtime.prefetch import read_ahead

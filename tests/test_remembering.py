@@ -10,7 +10,7 @@ from test_cli import captioning  # noqa: F401  the command, as a fixture
 from tiny_model import pictures, saved_model, tiny_bundle
 
 from captioning.models.bundle import load_bundle, save_bundle
-from captioning.captioner import Captioner
+from captioning.tasks.captioning.captioner import Captioner
 from captioning.data.source import Example
 from captioning.decoders.recall import Recall
 from captioning.errors import UserError

@@ -15,7 +15,7 @@ from captioning.files.atomic import unused_name
 from captioning.commands.caption_files import json_line, printable
 
 if TYPE_CHECKING:
-    from captioning.captioner import Caption
+    from captioning.tasks.captioning.captioner import Caption
 
 SEEN = 512  # pixels of a side that the panels of an attention strip need at most
 

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from captioning.captioner import Caption, Captioner, load
+from captioning.tasks.captioning.captioner import Caption, Captioner, load
 from captioning.reports.clip_page import FRAMES, SIDE, ClipPage
 from captioning.media.excerpt import Excerpt
 from captioning.media.kinds import is_clip

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 VERBS = {
     "train": "captioning.training.train",
-    "evaluate": "captioning.evaluation",
+    "evaluate": "captioning.tasks.captioning.evaluation",
     "extract": "captioning.features.extract",
     "remember": "captioning.models.retrieval_memory",
     "regions": "captioning.commands.regions",

@@ -16,7 +16,7 @@ from captioning.errors import UserError
 from captioning.runtime.prefetch import chunks_of
 
 if TYPE_CHECKING:
-    from captioning.captioner import Caption, Captioner
+    from captioning.tasks.captioning.captioner import Caption, Captioner
 
 BATCHES = 4  # handed over at a time, so that one is read while another is described
 
@@ -39,7 +39,7 @@ def stream_on(
 ) -> Iterator[tuple[Path, list[Caption] | UserError]]:
     """`Captioner.stream` over files, on as many devices as are named. Raises UserError for one that is not there."""
     if len(devices) == 1:
-        from captioning.captioner import load
+        from captioning.tasks.captioning.captioner import load
 
         captioner = load(model, device=devices[0])
         yield from captioner.stream(files, batch_size=batch_size, details=details, **options)
@@ -83,7 +83,7 @@ def _leave_interrupts() -> None:
 def _open(model: str | Path | None, device: str | None) -> None:
     global _captioner
     from captioning.runtime.allocator import keep_freed_memory
-    from captioning.captioner import load
+    from captioning.tasks.captioning.captioner import load
 
     keep_freed_memory()
     _captioner = load(model, device=device)

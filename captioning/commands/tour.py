@@ -13,12 +13,12 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from captioning.captioner import Captioner, load
+from captioning.tasks.captioning.captioner import Captioner, load
 from captioning.commands.hydra import run
 from captioning.data.synthetic.scenes import Scenes
 from captioning.data.source import Example, Source
 from captioning.errors import UserError
-from captioning.evaluation import caption_split, table
+from captioning.tasks.captioning.evaluation import caption_split, table
 from captioning.metrics.report import evaluate
 from captioning.reports.page import Panel, write_page
 from captioning.training.callbacks import read_curves

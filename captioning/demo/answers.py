@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from captioning.reports.caption_card import card
-from captioning.captioner import Captioner
+from captioning.tasks.captioning.captioner import Captioner
 from captioning.errors import UserError
 from captioning.media.pictures import as_picture
 from captioning.demo.uploads import checked_upload, for_visitors

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio
 
-from captioning.captioner import Captioner
+from captioning.tasks.captioning.captioner import Captioner
 from captioning.demo.answers import MAX_CAPTIONS, METHODS, answer
 from captioning.demo.samples import sample_pictures
 from captioning.errors import UserError

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from captioning.runtime.allocator import keep_freed_memory
 from captioning.models.bundle import Bundle, load_bundle, read_card, require_place, save_bundle, target
-from captioning.captioner import working_device
+from captioning.tasks.captioning.captioner import working_device
 from captioning.features.extract import stored
 from captioning.media.kinds import is_clip
 from captioning.data.source import Example
 from captioning.decoders.recall import Recall, check_options
 from captioning.errors import UserError
-from captioning.evaluation import chosen_examples
+from captioning.tasks.captioning.evaluation import chosen_examples
 from captioning.generation.beam import beam
 from captioning.generation.consensus import consensus
 from captioning.runtime.progress import progress_bar

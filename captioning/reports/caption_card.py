@@ -16,7 +16,7 @@ from captioning.reports.attention_map import heat_layer, heat_map
 from captioning.reports.page import HEAT_SIDE, data_uri
 
 if TYPE_CHECKING:
-    from captioning.captioner import Caption
+    from captioning.tasks.captioning.captioner import Caption
 
 THUMBNAIL = 320  # pixels of a side at most, of what a caption keeps of its picture
 

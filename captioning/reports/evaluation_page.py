@@ -11,7 +11,7 @@ from PIL import Image
 
 from captioning.reports.caption_card import THUMBNAIL
 from captioning.reports.caption_statistics import CaptionStatistics, caption_statistics, flattened
-from captioning.captioner import Caption, Captioner
+from captioning.tasks.captioning.captioner import Caption, Captioner
 from captioning.data.source import Example, Source
 from captioning.errors import UserError
 from captioning.files.atomic import write_whole

@@ -33,7 +33,7 @@ from captioning.runtime.processes import first_process_first, is_first, one_log
 from captioning.training.space import require_room_for_run
 from captioning.training.start import read_start
 from captioning.training.summary import write_summary
-from captioning.training.task import CaptioningTask
+from captioning.tasks.captioning.task import CaptioningTask
 from captioning.text.vocabulary import Vocabulary
 
 log = logging.getLogger("captioning")

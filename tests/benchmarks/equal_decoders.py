@@ -57,7 +57,7 @@ def memory(images: int, tokens: int, width: int = WIDTH) -> VisualMemory:
 def trained(images: int) -> tuple[Transformer, VisualMemory]:
     """The decoder of the shipped model, and what its encoder makes of the first of Flickr8k's dev photos."""
     from captioning.models.bundle import load_bundle
-    from captioning.captioner import Captioner
+    from captioning.tasks.captioning.captioner import Captioner
     from captioning.data.benchmarks.flickr8k import Flickr8k
     from captioning.models.retrieval_memory import forgetting
     from captioning.models.shipped import find_model

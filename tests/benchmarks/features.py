@@ -34,7 +34,7 @@ from captioning.data.source import Example, Source
 from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.encoders.base import Encoder
 from captioning.encoders.grid import GridEncoder
-from captioning.training.objectives import CrossEntropy
+from captioning.tasks.captioning.objectives import CrossEntropy
 from captioning.text.vocabulary import Vocabulary
 
 ROUNDS, BATCH = 7, 32

@@ -21,7 +21,7 @@ from PIL import Image
 
 from captioning.runtime.allocator import keep_freed_memory
 from captioning.models.bundle import Bundle
-from captioning.captioner import Captioner, describe, load
+from captioning.tasks.captioning.captioner import Captioner, describe, load
 from captioning.media.images import find_images
 from captioning.data.synthetic.scenes import Scenes
 from captioning.decoders.transformer import Transformer

@@ -35,11 +35,11 @@ from captioning.encoders.base import Encoder
 from captioning.generation.greedy import greedy
 from captioning.memory import VisualMemory
 from captioning.training.callbacks import SeedEveryStep
-from captioning.training.objectives import CrossEntropy, Objective
+from captioning.tasks.captioning.objectives import CrossEntropy, Objective
 from captioning.training.parameters import compile_teaching
 from captioning.training.schedules import constant
-from captioning.training.self_critical import SelfCritical
-from captioning.training.task import CaptioningTask
+from captioning.tasks.captioning.self_critical import SelfCritical
+from captioning.tasks.captioning.task import CaptioningTask
 from captioning.text.vocabulary import EOS, Vocabulary
 
 PICTURES, TOKENS, WIDTH, WORDS, BATCH = 256, 49, 1280, 2500, 16

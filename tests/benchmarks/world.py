@@ -18,10 +18,10 @@ from hydra.utils import instantiate
 from omegaconf import open_dict
 
 from captioning.runtime.allocator import keep_freed_memory
-from captioning.captioner import load
+from captioning.tasks.captioning.captioner import load
 from captioning.commands.hydra import conf_folder
 from captioning.data.synthetic.scenes import Scenes
-from captioning.evaluation import caption_split
+from captioning.tasks.captioning.evaluation import caption_split
 from captioning.metrics.report import evaluate
 from captioning.training.train import train
 

@@ -8,14 +8,14 @@ from hydra.utils import instantiate
 from omegaconf import open_dict
 
 from captioning.models.bundle import load_bundle
-from captioning.captioner import Captioner
+from captioning.tasks.captioning.captioner import Captioner
 from captioning.commands.hydra import conf_folder
 from captioning.features.store import FeatureStore
 from captioning.features.convert import described, import_features
 from captioning.data.source import Example, Source
 from captioning.encoders.imported import Imported
 from captioning.errors import UserError
-from captioning.evaluation import caption_split
+from captioning.tasks.captioning.evaluation import caption_split
 from captioning.training.train import train
 
 NEEDS = {"hdf5": "h5py", "lmdb": "lmdb"}

@@ -20,7 +20,7 @@ from captioning.decoders.transformer import Transformer
 from captioning.generation.greedy import greedy
 from captioning.memory import VisualMemory
 from captioning.metrics.report import evaluate
-from captioning.training.objectives import CrossEntropy
+from captioning.tasks.captioning.objectives import CrossEntropy
 from captioning.text.vocabulary import Vocabulary, sentence
 
 CELLS, FRAMES, BATCH = 8, 6, 32

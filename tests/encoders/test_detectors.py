@@ -8,7 +8,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from captioning.models.bundle import Bundle, load_bundle, save_bundle
-from captioning.captioner import Captioner
+from captioning.tasks.captioning.captioner import Captioner
 from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.encoders.detectors.faster_rcnn import FasterRCNN
 from captioning.encoders.detectors.onnx_file import objection

@@ -3,7 +3,7 @@
 import torch
 
 from captioning.memory import VisualMemory
-from captioning.training.augmentation import Augmentation
+from captioning.tasks.captioning.augmentation import Augmentation
 from captioning.text.vocabulary import BOS, EOS, Vocabulary
 
 VOCABULARY = Vocabulary(["a", "dog", "left", "right", "leftmost"])

@@ -6,7 +6,7 @@ from test_self_critical import WORDS, decoder, memory
 
 from captioning.batches import pad_words
 from captioning.errors import UserError
-from captioning.training.objectives import CrossEntropy, with_own_words, with_unknown_words
+from captioning.tasks.captioning.objectives import CrossEntropy, with_own_words, with_unknown_words
 from captioning.text.vocabulary import BOS, EOS, PAD, UNK
 
 DOG, CAT, RUNS = (WORDS.ids[word] for word in ("dog", "cat", "runs"))

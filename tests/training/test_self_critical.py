@@ -9,8 +9,8 @@ from captioning.decoders.show_and_tell import ShowAndTell
 from captioning.decoders.transformer import Transformer
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
-from captioning.training.collapse import CollapseWatch, share_that_breaks_off
-from captioning.training.self_critical import SelfCritical, reference_ids, surprises
+from captioning.tasks.captioning.collapse import CollapseWatch, share_that_breaks_off
+from captioning.tasks.captioning.self_critical import SelfCritical, reference_ids, surprises
 from captioning.text.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
 
 WORDS = Vocabulary("a dog cat runs sits red blue on".split(), max_words=6)
@@ -52,7 +52,7 @@ def gradients(model: nn.Module) -> torch.Tensor:
 def test_the_gradient_is_the_one_worked_out_by_hand(kind, baseline, monkeypatch):
     model, made = decoder(kind), objective(baseline=baseline, bleu=0.5, num_samples=2)
     drawn = {}
-    from captioning.training import self_critical
+    from captioning.tasks.captioning import self_critical
 
     def remembered(*args, **options):
         drawn["words"] = draw(*args, **options)

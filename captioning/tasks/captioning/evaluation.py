@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from captioning.runtime.allocator import keep_freed_memory
-from captioning.captioner import Captioner, describe, load
+from captioning.tasks.captioning.captioner import Captioner, describe, load
 from captioning.features.extract import examples_of, stored
 from captioning.media.kinds import is_clip
 from captioning.batches import EpochSampler, Examples, loader

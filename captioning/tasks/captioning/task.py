@@ -18,8 +18,8 @@ from captioning.generation.word_options import with_vocabulary
 from captioning.memory import VisualMemory
 from captioning.metrics.predictions import merge_predictions
 from captioning.metrics.report import evaluate
-from captioning.training.augmentation import Augmentation
-from captioning.training.objectives import Objective, asked_for
+from captioning.tasks.captioning.augmentation import Augmentation
+from captioning.tasks.captioning.objectives import Objective, asked_for
 from captioning.training.parameters import parameter_groups
 from captioning.text.vocabulary import SPECIALS, Vocabulary, sentence
 
