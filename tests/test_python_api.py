@@ -11,7 +11,7 @@ from tiny_model import pictures, tiny_bundle
 import captioning
 from captioning.tasks.captioning.captioner import Captioner
 from captioning.errors import UserError
-from captioning.metrics.report import evaluate
+from captioning.metrics.caption_scores import evaluate
 from captioning.runtime.prefetch import read_ahead
 
 

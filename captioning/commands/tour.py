@@ -19,7 +19,7 @@ from captioning.data.synthetic.scenes import Scenes
 from captioning.data.source import Example, Source
 from captioning.errors import UserError
 from captioning.tasks.captioning.evaluation import caption_split, table
-from captioning.metrics.report import evaluate
+from captioning.metrics.caption_scores import evaluate
 from captioning.reports.page import Panel, write_page
 from captioning.training.callbacks import read_curves
 

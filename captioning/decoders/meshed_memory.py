@@ -22,7 +22,7 @@ from captioning.layers.multi_head_attention import (
 )
 from captioning.layers.positions import WordPositions, token_positions
 from captioning.decoders.transformer import feed_forward
-from captioning.decoders.word_cache import WordState
+from captioning.decoders.word_state import WordState
 from captioning.memory import VisualMemory
 from captioning.text.vocabulary import PAD
 

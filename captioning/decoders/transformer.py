@@ -15,7 +15,7 @@ from captioning.layers.dropout import Dropout
 from captioning.layers.linear import Linear
 from captioning.layers.multi_head_attention import CrossAttention, KeysValues, SelfAttention, additive_mask
 from captioning.layers.positions import WordPositions, token_positions
-from captioning.decoders.word_cache import WordCache, WordState
+from captioning.decoders.word_state import WordCache, WordState
 from captioning.memory import VisualMemory
 from captioning.text.vocabulary import PAD
 

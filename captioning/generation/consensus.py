@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from captioning.decoders.base import Context, Decoder
-from captioning.decoders.recall import Recall
+from captioning.decoders.retrieval import Recall
 from captioning.errors import UserError
 from captioning.generation.beam import beam, check_counts
 from captioning.generation.candidates import best_positions

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from captioning.layers.dropout import Dropout
 from captioning.layers.linear import Linear
-from captioning.decoders.word_cache import WordCache
+from captioning.decoders.word_state import WordCache
 
 KeysValues = tuple[Tensor, Tensor]  # (B, H, N, d) each
 

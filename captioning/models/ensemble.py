@@ -9,7 +9,7 @@ from typing import Any
 
 from captioning.models.bundle import Bundle, load_bundle, read_card, require_place, save_bundle, target
 from captioning.decoders.ensemble import Ensemble
-from captioning.decoders.recall import Recall
+from captioning.decoders.retrieval import Recall
 from captioning.encoders.base import Encoder
 from captioning.encoders.side_by_side import SideBySide
 from captioning.errors import UserError

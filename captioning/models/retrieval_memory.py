@@ -18,7 +18,7 @@ from captioning.tasks.captioning.captioner import working_device
 from captioning.features.extract import stored
 from captioning.media.kinds import is_clip
 from captioning.data.source import Example
-from captioning.decoders.recall import Recall, check_options
+from captioning.decoders.retrieval import Recall, check_options
 from captioning.errors import UserError
 from captioning.tasks.captioning.evaluation import chosen_examples
 from captioning.generation.beam import beam

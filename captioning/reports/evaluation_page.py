@@ -15,7 +15,7 @@ from captioning.tasks.captioning.captioner import Caption, Captioner
 from captioning.data.source import Example, Source
 from captioning.errors import UserError
 from captioning.files.atomic import write_whole
-from captioning.metrics.report import Scores
+from captioning.metrics.caption_scores import Scores
 from captioning.runtime.prefetch import chunks_of
 from captioning.reports.page import Panel, card, document, score_table
 from captioning.reports.page_style import SCRIPT

@@ -25,13 +25,13 @@ from captioning.data.source import Example
 from captioning.decoders.base import Decoder
 from captioning.encoders.base import Encoder
 from captioning.errors import UserError
-from captioning.training.averaging import MovingAverage
+from captioning.training.weight_average import MovingAverage
 from captioning.training.callbacks import AtomicCheckpointIO, Curves, Progress, SeedEveryStep
 from captioning.training.interruption import Preempted, SaveOnSigterm, StopAtNaN
-from captioning.training.parameters import compile_teaching
+from captioning.training.parameter_groups import compile_teaching
 from captioning.runtime.processes import first_process_first, is_first, one_log
-from captioning.training.space import require_room_for_run
-from captioning.training.start import read_start
+from captioning.training.disk_space import require_room_for_run
+from captioning.training.initial_weights import read_start
 from captioning.training.summary import write_summary
 from captioning.tasks.captioning.task import CaptioningTask
 from captioning.text.vocabulary import Vocabulary

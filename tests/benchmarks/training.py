@@ -36,7 +36,7 @@ from captioning.generation.greedy import greedy
 from captioning.memory import VisualMemory
 from captioning.training.callbacks import SeedEveryStep
 from captioning.tasks.captioning.objectives import CrossEntropy, Objective
-from captioning.training.parameters import compile_teaching
+from captioning.training.parameter_groups import compile_teaching
 from captioning.training.schedules import constant
 from captioning.tasks.captioning.self_critical import SelfCritical
 from captioning.tasks.captioning.task import CaptioningTask

@@ -22,7 +22,7 @@ from captioning.tasks.captioning.captioner import load
 from captioning.commands.hydra import conf_folder
 from captioning.data.synthetic.scenes import Scenes
 from captioning.tasks.captioning.evaluation import caption_split
-from captioning.metrics.report import evaluate
+from captioning.metrics.caption_scores import evaluate
 from captioning.training.train import train
 
 EPOCHS = 10

@@ -11,7 +11,7 @@ from captioning.decoders.ensemble import Ensemble
 from captioning.decoders.hierarchical_attention import HierarchicalAttention
 from captioning.decoders.mean_pool import MeanPool
 from captioning.decoders.meshed_memory import MeshedMemory
-from captioning.decoders.recall import Recall
+from captioning.decoders.retrieval import Recall
 from captioning.decoders.s2vt import S2VT
 from captioning.decoders.show_and_tell import ShowAndTell
 from captioning.decoders.show_attend_tell import ShowAttendTell

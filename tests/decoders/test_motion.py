@@ -19,7 +19,7 @@ from captioning.decoders.temporal_attention import TemporalAttention
 from captioning.decoders.transformer import Transformer
 from captioning.generation.greedy import greedy
 from captioning.memory import VisualMemory
-from captioning.metrics.report import evaluate
+from captioning.metrics.caption_scores import evaluate
 from captioning.tasks.captioning.objectives import CrossEntropy
 from captioning.text.vocabulary import Vocabulary, sentence
 

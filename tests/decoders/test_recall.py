@@ -17,7 +17,7 @@ from small import (
     recall,
 )
 
-from captioning.decoders.recall import Recall, forgetting
+from captioning.decoders.retrieval import Recall, forgetting
 from captioning.decoders.transformer import Transformer
 from captioning.errors import UserError
 from captioning.text.vocabulary import EOS

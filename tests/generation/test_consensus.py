@@ -7,7 +7,7 @@ import pytest
 import torch
 from cases import VOCABULARY, WIDTH, build, memory
 
-from captioning.decoders.recall import Recall
+from captioning.decoders.retrieval import Recall
 from captioning.errors import UserError
 from captioning.generation.beam import beam
 from captioning.generation.consensus import consensus

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from table_decoder import TableDecoder
 
 from captioning.decoders.base import Decoder
-from captioning.decoders.recall import Recall
+from captioning.decoders.retrieval import Recall
 from captioning.errors import UserError
 from captioning.generation.beam import beam
 from captioning.generation.greedy import greedy

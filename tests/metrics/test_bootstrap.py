@@ -7,7 +7,7 @@ import pytest
 from test_score_command import CAPTIONS, HYPOTHESES, coco, results
 
 from captioning.metrics.bootstrap import bootstrap, interval, mean_of, paired_difference, resample_counts
-from captioning.metrics.report import evaluate
+from captioning.metrics.caption_scores import evaluate
 from captioning.commands.score import score
 
 

@@ -14,7 +14,7 @@ from captioning.errors import UserError
 from captioning.metrics import java
 from captioning.metrics.java import JavaProcess, MetricUnavailable, find_package_file
 from captioning.metrics.meteor import Meteor, meteor_of
-from captioning.metrics.report import evaluate
+from captioning.metrics.caption_scores import evaluate
 from captioning.metrics.spice import CORENLP_JARS, Spice, read_spice
 from captioning.text.tokenizer import tokenize_all
 
@@ -160,7 +160,7 @@ def test_a_program_that_dies_is_quoted(tmp_path):
 def test_without_java_the_other_metrics_go_on(monkeypatch, metric):
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("JAVA_HOME", raising=False)
-    monkeypatch.setattr("captioning.metrics.report.resident_meteor", Meteor)
+    monkeypatch.setattr("captioning.metrics.caption_scores.resident_meteor", Meteor)
     scores = evaluate({1: ["a dog"]}, {1: "a dog"}, metrics=["bleu", metric])
     assert list(scores.corpus) == ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4"]
     assert scores.unavailable[metric.upper()] == (

@@ -11,7 +11,7 @@ from invented_captions import PIECES
 from captioning.metrics.bleu import bleu
 from captioning.metrics.cider import cider
 from captioning.metrics.ngrams import corpus_of
-from captioning.metrics.report import evaluate
+from captioning.metrics.caption_scores import evaluate
 from captioning.metrics.rouge import lcs_lengths, rouge_l
 from captioning.text.tokenizer import tokenize_all
 

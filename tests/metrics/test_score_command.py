@@ -11,7 +11,7 @@ import pytest
 from captioning.errors import UserError
 from captioning.metrics.predictions import merge_predictions, read_predictions
 from captioning.metrics.references import read_references
-from captioning.metrics.report import evaluate
+from captioning.metrics.caption_scores import evaluate
 from captioning.commands.score import score
 
 CAPTIONS = {

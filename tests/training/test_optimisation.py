@@ -9,7 +9,7 @@ from test_train import DECODERS, configuration, weights
 from torch import nn
 
 from captioning.training import schedules
-from captioning.training.parameters import parameter_groups
+from captioning.training.parameter_groups import parameter_groups
 from captioning.training.train import train
 
 TOTAL, PER_EPOCH = 60, 10

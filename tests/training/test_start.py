@@ -12,7 +12,7 @@ from captioning.encoders.side_by_side import SideBySide
 from captioning.errors import UserError
 from captioning.training.callbacks import read_curves
 from captioning.tasks.captioning.self_critical import SelfCritical
-from captioning.training.start import read_start
+from captioning.training.initial_weights import read_start
 from captioning.training.train import train
 from captioning.text.vocabulary import Vocabulary
 

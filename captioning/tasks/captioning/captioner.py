@@ -29,7 +29,7 @@ from captioning.generation.constraints import Limits
 from captioning.generation.sampling import sample
 from captioning.generation.word_options import with_vocabulary
 from captioning.memory import VisualMemory
-from captioning.metrics.report import DEFAULT_METRICS
+from captioning.metrics.caption_scores import DEFAULT_METRICS
 from captioning.runtime.option_checks import require_whole
 from captioning.media.pictures import Picture, as_picture
 from captioning.runtime.progress import progress_bar
@@ -205,7 +205,7 @@ class Captioner:
         evaluation computes them: 0 to 1, CIDEr 0 to 10. `options` go to the generation.
         Raises UserError naming a picture that is missing, unreadable or without a reference.
         """
-        from captioning.metrics.report import evaluate
+        from captioning.metrics.caption_scores import evaluate
 
         texts = {key: [said] if isinstance(said, str) else list(said) for key, said in references.items()}
         if not texts:

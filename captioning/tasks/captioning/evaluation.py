@@ -19,7 +19,7 @@ from captioning.data.source import Example, Source
 from captioning.errors import UserError
 from captioning.files.atomic import write_whole
 from captioning.memory import VisualMemory
-from captioning.metrics.report import evaluate
+from captioning.metrics.caption_scores import evaluate
 from captioning.runtime.progress import progress_bar
 
 log = logging.getLogger("captioning")

@@ -17,10 +17,10 @@ from captioning.encoders.base import Encoder
 from captioning.generation.word_options import with_vocabulary
 from captioning.memory import VisualMemory
 from captioning.metrics.predictions import merge_predictions
-from captioning.metrics.report import evaluate
+from captioning.metrics.caption_scores import evaluate
 from captioning.tasks.captioning.augmentation import Augmentation
 from captioning.tasks.captioning.objectives import Objective, asked_for
-from captioning.training.parameters import parameter_groups
+from captioning.training.parameter_groups import parameter_groups
 from captioning.text.vocabulary import SPECIALS, Vocabulary, sentence
 
 
