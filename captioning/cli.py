@@ -94,8 +94,8 @@ def caption(
     """
 
     def verb() -> int:
-        from captioning.commands import caption_to_files as bulk
-        from captioning.commands import caption as describe
+        from captioning.commands import caption as one_by_one
+        from captioning.commands import caption_to_files
 
         options = {"num_captions": num_captions} if num_captions > 1 else {}
         if beam_size is not None:
@@ -113,8 +113,8 @@ def caption(
             return run_on_clips(paths, **common, kind=kind, every=every, into=into, page=page)
         common |= {"attention": attention, "batch_size": batch_size}
         if sidecar or output:
-            return bulk.run(paths, **common, **files)
-        return describe.run(paths, **common, as_json=json)
+            return caption_to_files.run(paths, **common, **files)
+        return one_by_one.run(paths, **common, as_json=json)
 
     finish(verb)
 

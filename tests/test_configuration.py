@@ -8,7 +8,7 @@ import pytest
 from test_cli import captioning  # noqa: F401  the command, as a fixture
 from tiny_model import saved_model
 
-from captioning.commands import hydra as configuration
+from captioning.commands import hydra
 from captioning.commands.hydra import conf_folder
 from captioning.errors import UserError
 
@@ -68,7 +68,7 @@ def test_a_mistake_in_a_configuration_is_status_2_and_named(captioning, tmp_path
     assert len([error for error in errors if not error.startswith("\t")]) <= 8  # below which Hydra lists the names
 
 
-@pytest.mark.parametrize("verb", configuration.VERBS)
+@pytest.mark.parametrize("verb", hydra.VERBS)
 def test_the_configuration_of_a_verb_can_be_printed_from_anywhere(captioning, verb):  # noqa: F811
     status, lines, errors = captioning(verb, "--cfg", "job", "data=scenes")
     assert (status, errors) == (0, []) and "data:" in lines
@@ -78,14 +78,14 @@ def test_a_bug_in_a_verb_is_status_1_with_a_traceback(monkeypatch, tmp_path, cap
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("captioning.features.extract.examples_of", lambda *_: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["captioning"])
-    assert configuration.run("extract", ["data=scenes", "encoder.weights=none", "encoder.backbone=test_resnet"]) == 1
+    assert hydra.run("extract", ["data=scenes", "encoder.weights=none", "encoder.backbone=test_resnet"]) == 1
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
 def test_a_number_may_take_any_value_of_its_type(captioning):  # noqa: F811
     from omegaconf import OmegaConf
 
-    fits = configuration.fits
+    fits = hydra.fits
     assert fits(3, 1.0) and fits(None, 4) and fits("x", None) and fits(7, "name") and fits(OmegaConf.create([1]), [2])
     assert not fits("x", 1) and not fits(1.5, 1) and not fits(True, 1) and not fits(1, True) and not fits("a", [1])
 
@@ -103,7 +103,7 @@ def test_conf_is_taken_from_the_package_before_the_checkout(monkeypatch, tmp_pat
     assert (conf_folder() / "train.yaml").is_file()
     package = tmp_path / "site-packages/captioning"
     (package / "conf").mkdir(parents=True)
-    monkeypatch.setattr(configuration, "__file__", str(package / "configuration.py"))
+    monkeypatch.setattr(hydra, "__file__", str(package / "hydra.py"))
     with pytest.raises(UserError, match="missing"):
         conf_folder()
     (package / "conf/train.yaml").write_text("")

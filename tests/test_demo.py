@@ -13,7 +13,7 @@ from PIL import Image
 from tiny_model import pictures, tiny_bundle
 
 from captioning import cli
-from captioning.demo.serve import serve as demo
+from captioning.demo import serve as demo
 from captioning.models import shipped
 from captioning.tasks.captioning.captioner import Captioner
 from captioning.demo.answers import METHODS, answer

@@ -65,5 +65,5 @@ def test_the_wheel_takes_the_models_along():
         import tomllib
 
         wheel = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-        assert {"data/models": "captioning/models", "conf": "captioning/conf"} == wheel["force-include"]
+        assert {"data/models": "captioning/models/box", "conf": "captioning/conf"} == wheel["force-include"]
     assert (root / "data/models").is_dir() and shipped.shipped_folders()[1] == root / "data/models"

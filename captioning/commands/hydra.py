@@ -23,7 +23,7 @@ VERBS = {
 
 def conf_folder() -> Path:
     """conf/ of an installed package, or of the checkout that is being worked in."""
-    package = Path(__file__).parent
+    package = Path(__file__).parent.parent
     for folder in (package / "conf", package.parent / "conf"):
         if (folder / "train.yaml").is_file():
             return folder

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import Dataset
 
 from captioning.runtime.allocator import keep_freed_memory
-from captioning.features import convert as importing
+from captioning.features import convert
 from captioning.data.defects import Checks
 from captioning.features.store_part import COLUMNS
 from captioning.features.store import FeatureStore
@@ -191,7 +191,7 @@ def stored(
     as it must when it learns. A picture that cannot be read is an error unless the source skips those.
     """
     if isinstance(encoder, Imported):
-        return importing.imported_store(where, source, encoder, config, examples)
+        return convert.imported_store(where, source, encoder, config, examples)
     if where is None or encoder.finetune:
         return None, {example.id for example in source.readable(examples)}
     folder = default_folder(source.name, config, encoder.digest(config)) if where == "auto" else Path(where)
@@ -229,7 +229,7 @@ def run(config: DictConfig, folder: Path) -> int:
     if config.check:
         return check(config.store)
     if config["import"] is not None:
-        return importing.run(config)
+        return convert.run(config)
     keep_freed_memory()
     shard = shard_of(config.shard)
     encoder, source = instantiate(config.encoder), instantiate(config.data)

@@ -13,8 +13,8 @@ DEFAULT = "flickr8k"
 
 def shipped_folders() -> tuple[Path, ...]:
     """Where models come with the package: inside an installed wheel, and in a checkout."""
-    package = Path(__file__).parent
-    return package / "models", package.parent / "data" / "models"
+    package = Path(__file__).parent.parent
+    return package / "models" / "box", package.parent / "data" / "models"
 
 
 def shipped_models() -> dict[str, Path]:
