@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from captioning.features.store import FeatureStore
-from captioning.data.source import Example, Source, read_example
+from captioning.data.source import Source
 from captioning.encoders.base import Encoder
+from captioning.encoders.reading import read_example
+from captioning.example import Example
+from captioning.features.store import FeatureStore
 from captioning.memory import VisualMemory
 from captioning.text.vocabulary import BOS, PAD, Vocabulary
 

@@ -137,7 +137,7 @@ def ensemble(
     """Join models that have the same words into one, which averages what they believe of every next word."""
 
     def verb() -> int:
-        from captioning.models.ensemble import run
+        from captioning.commands.ensemble import run
 
         return run(models, output, half=half)
 
@@ -204,7 +204,7 @@ def check(name: NAME, options: OPTIONS = None) -> None:
     """Count what of a benchmark is there, and say where the rest belongs. Exit status 1 when it is incomplete."""
 
     def verb() -> int:
-        from captioning.data.download.inventory import run
+        from captioning.commands.data import check as run
 
         return run(name, options or ())
 
@@ -216,7 +216,7 @@ def download(name: NAME, options: OPTIONS = None) -> None:
     """Fetch what the owners publish at fixed addresses; run it again to go on where it stopped."""
 
     def verb() -> int:
-        from captioning.data.download.download import run
+        from captioning.commands.data import download as run
 
         return run(name, options or ())
 

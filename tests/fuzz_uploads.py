@@ -18,8 +18,8 @@ from hostile_uploads import hostile
 from page_client import Visitor
 from tiny_model import pictures, tiny_bundle
 
-from captioning.tasks.captioning.captioner import Captioner
 from captioning.demo.serve import require_gradio
+from captioning.tasks.captioning.captioner import Captioner
 
 
 def verdict(visitor: Visitor, name: str, content: bytes, secret: str) -> str:

@@ -13,8 +13,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from captioning.tasks.captioning.captioner import load
 from captioning.demo.serve import require_gradio
+from captioning.tasks.captioning.captioner import load
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 

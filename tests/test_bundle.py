@@ -11,10 +11,10 @@ import yaml
 from safetensors.torch import load_file, save_file
 from tiny_model import DECODERS, pictures, saved_model, tiny_bundle
 
-from captioning.models.bundle import load_bundle, replaced_folder, save_bundle
-from captioning.tasks.captioning.captioner import Captioner
 from captioning.errors import UserError
+from captioning.models.bundle import load_bundle, replaced_folder, save_bundle
 from captioning.models.shipped import MODEL_FILES
+from captioning.tasks.captioning.captioner import Captioner
 from captioning.text.vocabulary import Vocabulary
 
 

@@ -11,9 +11,9 @@ import torch
 import yaml
 from tiny_model import saved_model, tiny_bundle
 
-from captioning.models.bundle import load_bundle, save_bundle
 from captioning.decoders.ensemble import Ensemble
 from captioning.errors import UserError
+from captioning.models.bundle import load_bundle, save_bundle
 
 
 @pytest.fixture(scope="module")

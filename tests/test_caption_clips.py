@@ -9,8 +9,8 @@ from test_cli import captioning, model, photos  # noqa: F401  the command, a tin
 from test_subtitles import read_back
 from tiny_clips import write_clip
 
-from captioning.tasks.captioning.captioner import load
 from captioning.commands.caption_clips import cuts
+from captioning.tasks.captioning.captioner import load
 
 
 @pytest.fixture

@@ -12,14 +12,15 @@ from PIL import Image
 from tiny_model import DECODERS, WORDS, pictures, saved_model, tiny_bundle
 
 import captioning
-from captioning.models.bundle import load_bundle
-from captioning.tasks.captioning.captioner import Captioner, describe, load
-from captioning.media.images import ImageError
 from captioning.errors import UserError
 from captioning.generation.beam import diverse_beam
 from captioning.generation.greedy import greedy
+from captioning.media.images import ImageError
 from captioning.media.pictures import as_picture
+from captioning.models.bundle import load_bundle
 from captioning.models.shipped import find_model
+from captioning.tasks.captioning.caption import describe
+from captioning.tasks.captioning.captioner import Captioner, load
 
 
 @pytest.fixture(scope="module")

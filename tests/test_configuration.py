@@ -76,7 +76,7 @@ def test_the_configuration_of_a_verb_can_be_printed_from_anywhere(captioning, ve
 
 def test_a_bug_in_a_verb_is_status_1_with_a_traceback(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("captioning.features.extract.examples_of", lambda *_: 1 / 0)
+    monkeypatch.setattr("captioning.data.splits.examples_of", lambda *_: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["captioning"])
     assert hydra.run("extract", ["data=scenes", "encoder.weights=none", "encoder.backbone=test_resnet"]) == 1
     assert "ZeroDivisionError" in capsys.readouterr().err

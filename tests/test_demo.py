@@ -14,10 +14,10 @@ from tiny_model import pictures, tiny_bundle
 
 from captioning import cli
 from captioning.demo import serve as demo
-from captioning.models import shipped
-from captioning.tasks.captioning.captioner import Captioner
 from captioning.demo.answers import METHODS, answer
 from captioning.demo.samples import sample_pictures
+from captioning.models import shipped
+from captioning.tasks.captioning.captioner import Captioner
 
 
 @pytest.fixture(scope="module")

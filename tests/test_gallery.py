@@ -10,9 +10,9 @@ import pytest
 from tiny_model import saved_model
 
 from captioning import cli
+from captioning.metrics.caption_scores import Scores
 from captioning.reports.caption_statistics import caption_statistics
 from captioning.reports.evaluation_page import SHOWN, best_and_worst, ranking
-from captioning.metrics.caption_scores import Scores
 
 WORLD = "data=scenes data.train=30 data.val=40 data.test=5 data.unseen=4 data.size=64".split()
 

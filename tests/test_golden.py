@@ -9,8 +9,8 @@ from golden import make_golden
 from tiny_model import pictures
 
 import captioning
-from captioning.features.store import FeatureStore
 from captioning.data.synthetic.scenes import Scenes
+from captioning.features.store import FeatureStore
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -7,13 +7,13 @@ import torch
 from tiny_model import pictures, saved_model, tiny_bundle
 from typer.testing import CliRunner
 
-from captioning.models.bundle import load_bundle, save_bundle
-from captioning.tasks.captioning.captioner import Captioner
 from captioning.cli import app
 from captioning.encoders.grid import GridEncoder
 from captioning.encoders.side_by_side import SideBySide
 from captioning.errors import UserError
+from captioning.models.bundle import load_bundle, save_bundle
 from captioning.models.ensemble import join
+from captioning.tasks.captioning.captioner import Captioner
 from captioning.text.vocabulary import Vocabulary
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from captioning.tasks.captioning.captioner import Caption
-from captioning.errors import UserError
 from captioning.commands.caption_files import CaptionFile, Sidecars
+from captioning.errors import UserError
+from captioning.tasks.captioning.caption import Caption
 
 NAMES = ("a/dog.jpg", 'a/a, "b".jpg', "new\nline.png", os.fsdecode(b"caf\xe9.png"), "Hü.jpg")
 PHOTOS = [Path(name) for name in NAMES]

@@ -9,10 +9,10 @@ from PIL import Image
 from tiny_model import pictures, tiny_bundle
 
 import captioning
-from captioning.tasks.captioning.captioner import Captioner
 from captioning.errors import UserError
 from captioning.metrics.caption_scores import evaluate
 from captioning.runtime.prefetch import read_ahead
+from captioning.tasks.captioning.captioner import Captioner
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,13 @@ import torch
 from typer.testing import CliRunner
 
 from captioning.cli import app
+from captioning.commands.regions import overlaps, recall
 from captioning.data.benchmarks.coco import Coco
 from captioning.data.synthetic.scenes import Scenes
 from captioning.encoders.detectors.true_boxes import TrueBoxes
 from captioning.encoders.detectors.yolox import Yolox
 from captioning.encoders.regions import RegionEncoder
 from captioning.errors import UserError
-from captioning.commands.regions import overlaps, recall
 from tests.encoders.onnx_detector import saved
 from tests.tiny_model import pictures
 

@@ -9,16 +9,16 @@ from safetensors.torch import load_file
 from test_cli import captioning  # noqa: F401  the command, as a fixture
 from tiny_model import pictures, saved_model, tiny_bundle
 
-from captioning.models.bundle import load_bundle, save_bundle
-from captioning.tasks.captioning.captioner import Captioner
-from captioning.data.source import Example
 from captioning.decoders.retrieval import Recall
 from captioning.errors import UserError
+from captioning.example import Example
 from captioning.generation.beam import beam
 from captioning.generation.consensus import consensus
 from captioning.generation.sampling import sample
+from captioning.models.bundle import load_bundle, save_bundle
 from captioning.models.ensemble import join
 from captioning.models.retrieval_memory import forgetting, remembering
+from captioning.tasks.captioning.captioner import Captioner
 from captioning.training.initial_weights import read_start
 
 SCENES = ["data=scenes", "data.train=8", "data.val=2", "data.test=2", "data.unseen=0", "data.size=64"]

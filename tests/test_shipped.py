@@ -8,8 +8,8 @@ from tiny_model import pictures, saved_model
 
 import captioning
 from captioning import cli
-from captioning.models import shipped
 from captioning.errors import UserError
+from captioning.models import shipped
 
 
 @pytest.fixture

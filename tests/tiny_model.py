@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from captioning.models.bundle import Bundle, save_bundle
 from captioning.decoders.show_and_tell import ShowAndTell
 from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.encoders.grid import GridEncoder
 from captioning.generation.beam import beam
+from captioning.models.bundle import Bundle, save_bundle
 from captioning.text.vocabulary import Vocabulary
 
 WORDS = "a the dog cat red blue runs sits on under grass water two small big ball".split()

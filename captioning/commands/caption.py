@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from captioning.media.images import IMAGE_EXTENSIONS, find_images
-from captioning.media.kinds import CLIP_EXTENSIONS, is_clip
+from captioning.commands.caption_files import json_line, printable
 from captioning.commands.several_devices import device_names, stream_on
 from captioning.errors import UserError
 from captioning.files.atomic import unused_name
-from captioning.commands.caption_files import json_line, printable
+from captioning.media.images import IMAGE_EXTENSIONS, find_images
+from captioning.media.kinds import CLIP_EXTENSIONS, is_clip
 
 if TYPE_CHECKING:
-    from captioning.tasks.captioning.captioner import Caption
+    from captioning.tasks.captioning.caption import Caption
 
 SEEN = 512  # pixels of a side that the panels of an attention strip need at most
 
@@ -97,8 +97,8 @@ class AttentionStrips:
 
         A decoder that does not look at parts of a photo has none, which is said once.
         """
-        from captioning.reports.attention_map import attention_strip
         from captioning.media.pictures import as_picture
+        from captioning.reports.attention_map import attention_strip
 
         if is_clip(file):
             raise UserError(f"{file} is a clip: --attention draws what was looked at in photos only")

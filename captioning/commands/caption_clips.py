@@ -10,16 +10,17 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from captioning.tasks.captioning.captioner import Caption, Captioner, load
-from captioning.reports.clip_page import FRAMES, SIDE, ClipPage
-from captioning.media.excerpt import Excerpt
-from captioning.media.kinds import is_clip
-from captioning.media.clip import Clip, FrameSampling
 from captioning.commands.caption import complain, expand, line
 from captioning.errors import UserError
 from captioning.files.atomic import unused_name, write_whole
+from captioning.media.clip import Clip, FrameSampling
+from captioning.media.excerpt import Excerpt
+from captioning.media.kinds import is_clip
 from captioning.media.pictures import as_picture
+from captioning.reports.clip_page import FRAMES, SIDE, ClipPage
 from captioning.reports.subtitles import KINDS, Cue, clock, subtitles
+from captioning.tasks.captioning.caption import Caption
+from captioning.tasks.captioning.captioner import Captioner, load
 
 FORMATS = ("text", "json", *KINDS)
 LEAST = 0.2  # of `every`: a shorter rest at the end of a clip belongs to the part before it

@@ -19,7 +19,7 @@ from captioning.errors import UserError
 from captioning.files.atomic import write_whole
 
 if TYPE_CHECKING:
-    from captioning.tasks.captioning.captioner import Caption
+    from captioning.tasks.captioning.caption import Caption
 
 COLUMNS = ("file", "caption", "score")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from captioning.commands.caption import AttentionStrips, complain, expand
+from captioning.commands.caption_files import CaptionFile, Output, Sidecars
 from captioning.commands.several_devices import device_names, stream_on
 from captioning.errors import UserError
-from captioning.commands.caption_files import CaptionFile, Output, Sidecars
 from captioning.runtime.progress import progress_bar
 
 log = logging.getLogger("captioning")

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 VERBS = {
-    "train": "captioning.training.train",
-    "evaluate": "captioning.tasks.captioning.evaluation",
-    "extract": "captioning.features.extract",
-    "remember": "captioning.models.retrieval_memory",
+    "train": "captioning.commands.train",
+    "evaluate": "captioning.commands.evaluate",
+    "extract": "captioning.commands.extract",
+    "remember": "captioning.commands.remember",
     "regions": "captioning.commands.regions",
 }
 

@@ -15,12 +15,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.ops import box_iou
 
-from captioning.media.images import find_images, open_image
-from captioning.data.source import Example, Source
+from captioning.data.source import Source
 from captioning.encoders.regions import RegionEncoder
 from captioning.errors import UserError
-from captioning.runtime.progress import progress_bar
+from captioning.example import Example
+from captioning.media.images import find_images, open_image
 from captioning.reports.region_picture import region_picture
+from captioning.runtime.progress import progress_bar
 
 log = logging.getLogger("captioning")
 

@@ -16,9 +16,9 @@ import numpy as np
 from captioning.errors import UserError
 from captioning.files.atomic import write_whole
 from captioning.metrics.bootstrap import Difference, bootstrap, interval, paired_difference, resample_counts
+from captioning.metrics.caption_scores import DEFAULT_METRICS, ORDER, Scores, metric_names, score_tokens, tokenized
 from captioning.metrics.predictions import common_images, read_predictions
 from captioning.metrics.references import ImageId, References, read_references
-from captioning.metrics.caption_scores import DEFAULT_METRICS, ORDER, Scores, metric_names, score_tokens, tokenized
 
 _WORST_BY = ("CIDEr", "SPICE", "METEOR", "ROUGE-L", "BLEU-4", "BLEU-3", "BLEU-2", "BLEU-1")
 LEVEL = 0.95

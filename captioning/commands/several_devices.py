@@ -16,7 +16,8 @@ from captioning.errors import UserError
 from captioning.runtime.prefetch import chunks_of
 
 if TYPE_CHECKING:
-    from captioning.tasks.captioning.captioner import Caption, Captioner
+    from captioning.tasks.captioning.caption import Caption
+    from captioning.tasks.captioning.captioner import Captioner
 
 BATCHES = 4  # handed over at a time, so that one is read while another is described
 

@@ -13,14 +13,16 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from captioning.tasks.captioning.captioner import Captioner, load
+from captioning.commands.evaluate import table
 from captioning.commands.hydra import run
+from captioning.data.source import Source
 from captioning.data.synthetic.scenes import Scenes
-from captioning.data.source import Example, Source
 from captioning.errors import UserError
-from captioning.tasks.captioning.evaluation import caption_split, table
+from captioning.example import Example
 from captioning.metrics.caption_scores import evaluate
 from captioning.reports.page import Panel, write_page
+from captioning.tasks.captioning.captioner import Captioner, load
+from captioning.tasks.captioning.evaluation import caption_split
 from captioning.training.callbacks import read_curves
 
 EXAMPLES = 12  # on the page

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from captioning.media.kinds import CLIP_EXTENSIONS
 from captioning.data.file_source import Photos
-from captioning.data.source import Example
+from captioning.example import Example
+from captioning.media.kinds import CLIP_EXTENSIONS
 
 
 class Clips(Photos):

@@ -8,8 +8,9 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from captioning.data.source import Example, Source
+from captioning.data.source import Source
 from captioning.errors import UserError
+from captioning.example import Example
 
 if TYPE_CHECKING:
     from PIL.Image import Image

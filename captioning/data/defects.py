@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from captioning.media.kinds import kind_of
-from captioning.data.source import Example
 from captioning.errors import UserError
+from captioning.example import Example
+from captioning.media.kinds import kind_of
 
 log = logging.getLogger("captioning")
 

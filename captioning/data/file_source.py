@@ -10,11 +10,12 @@ from pathlib import Path
 from PIL.Image import Image
 
 from captioning.data.defects import Checks, unlisted_files
+from captioning.data.source import Source
+from captioning.errors import UserError
+from captioning.example import Example
+from captioning.media.clip import Clip, FrameSampling
 from captioning.media.images import check_image, open_image
 from captioning.media.kinds import is_clip, kind_of
-from captioning.data.source import Example, Source
-from captioning.media.clip import Clip, FrameSampling
-from captioning.errors import UserError
 
 SPLIT_NAMES = {
     "train": "train",

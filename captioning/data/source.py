@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from captioning.errors import UserError
+from captioning.example import Example
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from captioning.data.download.archives import Archive
     from captioning.media.clip import Clip
-    from captioning.encoders.base import Encoder
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One picture and what people said of it. Holds no pixels: they are read when they are needed.
-
-    `file` is where the picture lies, from the root of its source. `boxes` are (x1, y1, x2, y2) in [0, 1] with one
-    name each in `labels`, where the source knows them.
-    """
-
-    id: int | str
-    file: str
-    captions: tuple[str, ...]
-    boxes: tuple[tuple[float, float, float, float], ...] = ()
-    labels: tuple[str, ...] = ()
 
 
 class Source:
@@ -70,15 +54,3 @@ class Source:
         told to: raises UserError, or leaves them out and says so.
         """
         return list(examples)
-
-
-def read_example(encoder: Encoder, source: Source, example: Example, *, seed: int | str | None = None) -> Any:
-    """What the encoder reads of an example's picture, or of its clip if it takes clips.
-
-    `seed` is for encoders that look at random frames; without one they look where they always do.
-    Raises UserError naming the file where it cannot be read.
-    """
-    if encoder.takes == "image":
-        return encoder.read_annotated(source.image(example), example)
-    clip = source.clip(example)
-    return encoder.read(clip if seed is None else clip.seeded(seed))

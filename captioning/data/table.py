@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from captioning.files.annotations import parse_json, read_lines, read_text
 from captioning.data.file_source import Photos, split_name
-from captioning.data.source import Example
 from captioning.errors import UserError
+from captioning.example import Example
+from captioning.files.annotations import parse_json, read_lines, read_text
 
 DELIMITERS = (",", ";", "\t", "|")
 

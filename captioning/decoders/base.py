@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from captioning.layers.masking import select_rows
 from captioning.memory import VisualMemory
 
 
@@ -18,12 +19,6 @@ def map_tensors(function, value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(map_tensors(function, item) for item in value)
     return value
-
-
-def select_rows(tensor: Tensor, index: Tensor) -> Tensor:
-    """tensor (B, R, ...), index (B, S) of rows inside each image -> (B, S, ...)."""
-    images = torch.arange(len(index), device=index.device)[:, None]
-    return tensor[images, index]
 
 
 def first_tensor(value: Any) -> Tensor | None:
@@ -127,8 +122,3 @@ class Decoder(nn.Module):
     def forward(self, context: Context, words: Tensor) -> Tensor:
         """Teacher forcing: words (B, R, T) -> logits (B, R, T, V)."""
         return self.say(self.teach(context, words).features)
-
-
-def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
-    """scores (..., N), mask broadcastable and True where real -> weights that sum to one over real places."""
-    return scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(-1)

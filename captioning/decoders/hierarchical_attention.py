@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from captioning.layers.additive_attention import AdditiveAttention
-from captioning.decoders.base import masked_softmax
-from captioning.layers.frame_order import Frames
 from captioning.decoders.show_attend_tell import Attended
 from captioning.decoders.temporal_attention import TemporalAttention
+from captioning.layers.additive_attention import AdditiveAttention
+from captioning.layers.frame_order import Frames
+from captioning.layers.masking import masked_softmax
 from captioning.memory import VisualMemory
 
 

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from captioning.decoders.base import Context, Decoder, StepOutput, Taught
+from captioning.decoders.transformer import feed_forward
+from captioning.decoders.word_state import WordState
 from captioning.layers.dropout import Dropout
 from captioning.layers.linear import Linear
 from captioning.layers.multi_head_attention import (
@@ -21,8 +23,6 @@ from captioning.layers.multi_head_attention import (
     weighed,
 )
 from captioning.layers.positions import WordPositions, token_positions
-from captioning.decoders.transformer import feed_forward
-from captioning.decoders.word_state import WordState
 from captioning.memory import VisualMemory
 from captioning.text.vocabulary import PAD
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from captioning.decoders.base import Context, Decoder, State, StepOutput, Taught, select_rows
+from captioning.decoders.base import Context, Decoder, State, StepOutput, Taught
 from captioning.layers.dropout import Dropout
 from captioning.layers.frame_order import Frames
 from captioning.layers.lstm import LSTM, initialise_memory, read_sequence
+from captioning.layers.masking import select_rows
 from captioning.memory import VisualMemory
 from captioning.text.vocabulary import PAD
 

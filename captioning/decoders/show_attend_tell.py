@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from captioning.layers.additive_attention import AdditiveAttention
 from captioning.decoders.base import Context, Decoder, LSTMState, StepOutput, Taught
+from captioning.layers.additive_attention import AdditiveAttention
 from captioning.layers.dropout import Dropout
 from captioning.layers.linear import Linear
 from captioning.layers.lstm import initialise_gates, lstm_cell

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from captioning.layers.frame_order import FrameOrder, Frames
 from captioning.decoders.show_attend_tell import Attended, ShowAttendTell
+from captioning.layers.frame_order import FrameOrder, Frames
 from captioning.memory import VisualMemory
 
 

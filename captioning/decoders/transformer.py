@@ -11,11 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from captioning.decoders.base import Context, Decoder, StepOutput, Taught
+from captioning.decoders.word_state import WordState
 from captioning.layers.dropout import Dropout
+from captioning.layers.key_value_cache import WordCache
 from captioning.layers.linear import Linear
 from captioning.layers.multi_head_attention import CrossAttention, KeysValues, SelfAttention, additive_mask
 from captioning.layers.positions import WordPositions, token_positions
-from captioning.decoders.word_state import WordCache, WordState
 from captioning.memory import VisualMemory
 from captioning.text.vocabulary import PAD
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from PIL import Image
 
-from captioning.reports.caption_card import card
-from captioning.tasks.captioning.captioner import Captioner
+from captioning.demo.uploads import checked_upload, for_visitors
 from captioning.errors import UserError
 from captioning.media.pictures import as_picture
-from captioning.demo.uploads import checked_upload, for_visitors
+from captioning.reports.caption_card import card
+from captioning.tasks.captioning.captioner import Captioner
 
 log = logging.getLogger("captioning")
 

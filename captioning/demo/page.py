@@ -8,11 +8,11 @@ from typing import Any
 
 import gradio
 
-from captioning.tasks.captioning.captioner import Captioner
 from captioning.demo.answers import MAX_CAPTIONS, METHODS, answer
 from captioning.demo.samples import sample_pictures
-from captioning.errors import UserError
 from captioning.demo.uploads import MAX_BYTES
+from captioning.errors import UserError
+from captioning.tasks.captioning.captioner import Captioner
 
 AT_ONCE = 2  # answers made at the same time; further visitors wait for their turn
 WAITING = 100

@@ -6,8 +6,8 @@ import os
 import stat
 from pathlib import Path
 
-from captioning.media.images import check_image
 from captioning.errors import UserError
+from captioning.media.images import check_image
 
 MAX_BYTES = 50 * 2**20
 MAX_PIXELS = 50_000_000  # 0.2 GB as Pillow holds RGB; the cameras of telephones have as many

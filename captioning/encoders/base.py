@@ -15,7 +15,7 @@ from captioning.memory import VisualMemory
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from captioning.data.source import Example
+    from captioning.example import Example
 
 OUTSIDE = ("weights", "finetune", "file")  # keywords that say where weights come from, or whether they learn
 

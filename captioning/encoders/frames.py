@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from captioning.media.clip import Clip, FrameSampling
 from captioning.encoders.base import Composite, Encoder
 from captioning.encoders.motion import MotionEncoder
 from captioning.errors import UserError
+from captioning.media.clip import Clip, FrameSampling
 from captioning.memory import VisualMemory
 
 POOLS = ("frame", "grid")

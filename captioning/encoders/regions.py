@@ -19,7 +19,7 @@ from captioning.memory import VisualMemory
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from captioning.data.source import Example
+    from captioning.example import Example
 
 WHOLE = "whole image"
 MOST = 100  # regions of a picture

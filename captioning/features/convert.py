@@ -12,14 +12,14 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from captioning.data.defects import Checks
-from captioning.features.formats.base import FeatureFile, Features, open_features, plain_id
-from captioning.features.store import FeatureStore
-from captioning.features.foreign_store import open_store
-from captioning.media.images import image_size
-from captioning.data.file_source import Photos
-from captioning.data.source import Example, Source
+from captioning.data.source import Source
 from captioning.encoders.imported import Imported, configuration
 from captioning.errors import UserError
+from captioning.example import Example
+from captioning.features.foreign_store import open_store
+from captioning.features.formats.base import FeatureFile, Features, plain_id
+from captioning.features.formats.open import open_features
+from captioning.features.store import FeatureStore
 from captioning.memory import VisualMemory
 
 log = logging.getLogger("captioning")
@@ -67,50 +67,6 @@ def import_features(
     if store is None:
         raise UserError(f"none of {len(ids):,} could be imported, the first for this reason: {failures[ids[0]]}")
     return store.close().made_by(*_maker(store.width, name)), failures
-
-
-def run(config: DictConfig) -> int:
-    """`captioning extract import=PATH store=DIR`. -> exit status: 1 where features of some pictures are not usable."""
-    from captioning.runtime.progress import progress_bar
-
-    if config.store in (None, "auto"):
-        raise UserError("import=PATH needs store=DIR, a folder to keep the features in")
-    with progress_bar(f"{config['import']} into {config.store}") as report:
-        store, failures = import_features(
-            config["import"],
-            config.store,
-            name=config.name,
-            boxes=config.boxes,
-            sizes=photo_sizes(config.data),
-            progress=report,
-        )
-    for error in list(failures.values())[:20]:
-        log.error(str(error))
-    if len(failures) > 20:
-        log.error(f"... and {len(failures) - 20:,} more")
-    boxes = "with boxes" if "boxes" in store.columns else "without boxes"
-    log.info(f"{store.folder}: {len(store):,} pictures, {store.width} values a token, {boxes}")
-    return 1 if failures else 0
-
-
-def photo_sizes(config: DictConfig) -> Sizes:
-    """Width and height by id, from the photos of the source that `config` describes, built when first asked."""
-    known: dict[str, tuple[Source, Example]] = {}
-
-    def size(key: str) -> tuple[float, float] | None:
-        from hydra.utils import instantiate
-
-        from captioning.features.extract import examples_of
-
-        if not known:
-            source = instantiate(config)
-            known.update((plain_id(one.id), (source, one)) for one in examples_of(source, None))
-        if plain_id(key) not in known:
-            return None
-        source, example = known[plain_id(key)]
-        return image_size(source.root / example.file) if isinstance(source, Photos) else source.image(example).size
-
-    return size
 
 
 def described(encoder: DictConfig, where: str | None) -> DictConfig:

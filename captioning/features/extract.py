@@ -8,34 +8,25 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import Dataset
 
-from captioning.runtime.allocator import keep_freed_memory
-from captioning.features import convert
-from captioning.data.defects import Checks
-from captioning.features.store_part import COLUMNS
-from captioning.features.store import FeatureStore
-from captioning.data.source import Example, Source, read_example
-from captioning.files.disk_space import require_room
+from captioning.data.source import Source
 from captioning.encoders.base import Encoder
-from captioning.encoders.imported import Imported
+from captioning.encoders.reading import read_example
 from captioning.errors import UserError
+from captioning.example import Example
+from captioning.features.store import FeatureStore
+from captioning.features.store_part import COLUMNS
 from captioning.memory import VisualMemory
 from captioning.runtime.option_checks import require_whole
-from captioning.runtime.progress import progress_bar
 
 log = logging.getLogger("captioning")
 
 LANES = 2  # parts of a batch that are at work at once
-MOST_NAMED = 20  # damaged pictures, one line each
 
 
 class Pictures(Dataset):
@@ -52,13 +43,6 @@ class Pictures(Dataset):
             return self.examples[i], read_example(self.encoder, self.source, self.examples[i])
         except UserError as error:
             return self.examples[i], error
-
-
-def default_folder(name: str, encoder: dict, digest: str) -> Path:
-    """Where the features of a data set by an encoder are kept when nobody says: one folder a pair."""
-    cache = Path(os.environ.get("CAPTIONING_CACHE") or Path.home() / ".cache" / "captioning")
-    backbone = str(encoder.get("backbone") or encoder["_target_"].rsplit(".", 1)[-1])
-    return cache / "features" / f"{name}-{backbone.replace('/', '-')}-{digest[:12]}"
 
 
 def fill(
@@ -180,107 +164,3 @@ def seen(
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def stored(
-    where: str | None, source: Source, encoder: Encoder, config: dict, examples: list[Example], **options
-) -> tuple[FeatureStore | None, set[int | str]]:
-    """The store that training or evaluation reads, filled as far as needed, and the ids that can be used.
-
-    `where` is a folder, "auto" for the cache's own, or None for no store: then the encoder sees every picture anew,
-    as it must when it learns. A picture that cannot be read is an error unless the source skips those.
-    """
-    if isinstance(encoder, Imported):
-        return convert.imported_store(where, source, encoder, config, examples)
-    if where is None or encoder.finetune:
-        return None, {example.id for example in source.readable(examples)}
-    folder = default_folder(source.name, config, encoder.digest(config)) if where == "auto" else Path(where)
-    require_room_for_store(folder, encoder, source, examples)
-    with progress_bar(f"{source.name} through {type(encoder).__name__}") as report:
-        store, unreadable = fill(folder, encoder, config, source, examples, progress=report, **options)
-    checks = getattr(source, "checks", Checks())
-    reasons = [str(error).rstrip(".") for error in unreadable.values()]
-    checks.report(source.name, reasons, len(examples), "pictures", "unreadable", "Replace or remove them")
-    gone = {example.id for example in unreadable}
-    return store, {example.id for example in examples} - gone
-
-
-def require_room_for_store(folder: Path, encoder: Encoder, source: Source, examples: Sequence[Example]) -> None:
-    """Raises UserError unless the features of those `examples` that are not stored yet will find room.
-
-    Every picture is taken to need as much as the first that can be read.
-    """
-    known = FeatureStore(folder) if (folder / "store.json").exists() else ()
-    todo = [example for example in examples if example.id not in known]
-    pictures = (picture for _, picture in Pictures(source, todo[:8], encoder) if not isinstance(picture, UserError))
-    if (picture := next(pictures, None)) is None:
-        return
-    with torch.inference_mode():
-        device = next(chain(encoder.parameters(), encoder.buffers())).device
-        memory = encoder.eval()(encoder.collate([picture]).to(device))
-    values = {name: getattr(memory, name) for name in COLUMNS if getattr(memory, name) is not None}
-    each = sum(value.numel() * np.dtype(COLUMNS[name]).itemsize for name, value in values.items())
-    remedy = "Make room, choose another folder with store=DIR, or set encoder.grid to fewer cells."
-    require_room(folder, each * len(todo), f"the features of {len(todo):,} pictures", remedy)
-
-
-def run(config: DictConfig, folder: Path) -> int:
-    """`captioning extract`: fills a store, or compares one with its checksums. -> exit status."""
-    if config.check:
-        return check(config.store)
-    if config["import"] is not None:
-        return convert.run(config)
-    keep_freed_memory()
-    shard = shard_of(config.shard)
-    encoder, source = instantiate(config.encoder), instantiate(config.data)
-    plain = OmegaConf.to_container(config.encoder, resolve=True)
-    examples = examples_of(source, config.splits)
-    options = {"batch_size": config.batch_size, "num_workers": config.num_workers, "shard": shard}
-    device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    store, _ = stored(config.store, source, encoder, plain, examples, device=device, **options)
-    log.info(f"{store.folder}: {len(store):,} pictures, {store.width} values a token")
-    return 0
-
-
-def examples_of(source: Source, splits: Sequence[str] | None) -> list[Example]:
-    """The examples of several splits, or of all that are there; of those that are not, a warning says why."""
-    found: dict[int | str, Example] = {}
-    for split in splits or source.splits:
-        try:
-            found |= {example.id: example for example in source.examples(split)}
-        except UserError as error:
-            if splits:
-                raise
-            log.warning(f"without the split {split}: {error}")
-    if not found:
-        raise UserError(f"{source.name}: there is nothing to extract, every split is missing")
-    return list(found.values())
-
-
-def check(folder: str) -> int:
-    """Reads a whole store and names what is damaged. -> 0, or 1 where something is."""
-    if folder in (None, "auto"):
-        raise UserError("check=true needs store=DIR")
-    store = FeatureStore(folder)
-    damaged = store.damaged()
-    for key, part in list(damaged.items())[:MOST_NAMED]:
-        log.error(f"{part}: the features of {key!r} are damaged")
-    if damaged:
-        parts = sorted({str(part) for part in damaged.values()})
-        log.error(
-            f"{folder}: {len(damaged):,} of {len(store):,} pictures are damaged. Delete {', '.join(parts)} and run the "
-            f"command that made the store again: it adds what is missing"
-        )
-        return 1
-    log.info(f"{folder}: {len(store):,} pictures, all as they were written")
-    return 0
-
-
-def shard_of(text: str | None) -> tuple[int, int]:
-    """ "2/4" -> (2, 4), None -> (1, 1). Raises UserError for anything else."""
-    if text is None:
-        return 1, 1
-    number, slash, of = str(text).partition("/")
-    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-        raise UserError(f"shard={text}: it is K/N, the K-th of N processes, such as 2/4")
-    return int(number), int(of)

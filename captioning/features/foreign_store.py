@@ -13,10 +13,11 @@ from pathlib import Path
 
 import torch
 
-from captioning.features.formats.base import FeatureFile, open_features, plain_id
-from captioning.features.store import FeatureStore
 from captioning.encoders.imported import Imported, configuration
 from captioning.errors import UserError
+from captioning.features.formats.base import FeatureFile, plain_id
+from captioning.features.formats.open import open_features
+from captioning.features.store import FeatureStore
 from captioning.memory import VisualMemory
 
 

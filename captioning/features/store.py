@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captioning.errors import UserError
 from captioning.features.formats.base import plain_id
 from captioning.features.store_part import COLUMNS, Part, PartWriter, key_of
-from captioning.errors import UserError
 from captioning.files.atomic import write_whole
 from captioning.memory import VisualMemory
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from captioning.decoders.base import Context, Decoder, State, select_rows
+from captioning.decoders.base import Context, Decoder, State
 from captioning.generation.batch import Answers, due
 from captioning.generation.candidates import best_words
 from captioning.generation.constraints import Limits, Rules
 from captioning.generation.forced import ForcedWords
+from captioning.layers.masking import select_rows
 from captioning.text.vocabulary import BOS, EOS, PAD
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from captioning.decoders.base import masked_softmax
 from captioning.layers.linear import Linear
+from captioning.layers.masking import masked_softmax
 
 
 class AdditiveAttention(nn.Module):

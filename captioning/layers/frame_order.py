@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from captioning.errors import UserError
 from captioning.layers.lstm import LSTM, read_sequence
 from captioning.layers.positions import token_positions
-from captioning.errors import UserError
 from captioning.memory import VisualMemory
 
 

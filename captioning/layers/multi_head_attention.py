@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from captioning.layers.dropout import Dropout
+from captioning.layers.key_value_cache import WordCache
 from captioning.layers.linear import Linear
-from captioning.decoders.word_state import WordCache
 
 KeysValues = tuple[Tensor, Tensor]  # (B, H, N, d) each
 

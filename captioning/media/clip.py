@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from captioning.errors import UserError
 from captioning.media.images import find_images
 from captioning.media.still_frames import StillFrames
 from captioning.media.video_file import TIME_LIMIT, VideoFile
-from captioning.errors import UserError
 
 VIDEO_EXTENSIONS = (
     ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".m2ts", ".wmv", ".asf", ".flv", ".f4v",

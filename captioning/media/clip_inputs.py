@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from captioning.media.kinds import is_clip
 from captioning.media.clip import Clip
+from captioning.media.kinds import is_clip
 
 
 def moves(image: Any) -> bool:

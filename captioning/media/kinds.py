@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from captioning.media.images import IMAGE_EXTENSIONS
 from captioning.media.clip import VIDEO_EXTENSIONS
+from captioning.media.images import IMAGE_EXTENSIONS
 
 # A GIF is a photo to a model of photos, as it always was; a model of clips opens it as a clip.
 CLIP_EXTENSIONS = tuple(extension for extension in VIDEO_EXTENSIONS if extension not in IMAGE_EXTENSIONS)

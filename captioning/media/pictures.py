@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from captioning.media.images import open_image, to_rgb
 from captioning.errors import UserError
+from captioning.media.images import open_image, to_rgb
 
 # Two threads may come with one lazy PIL image, or one open file, which is read by moving a position in it.
 _ONE_AT_A_TIME = threading.Lock()

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from captioning.media.images import open_image, shrinking, to_rgb
 from captioning.errors import UserError
+from captioning.media.images import open_image, shrinking, to_rgb
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,10 +12,10 @@ from av import VideoFrame
 from av.video.reformatter import VideoReformatter
 from PIL import Image
 
-from captioning.media.images import shrinking, to_rgb
-from captioning.files.regular import one_line, open_regular
-from captioning.media.video_stream import NoVideo, Stream, TimeUp, open_stream
 from captioning.errors import UserError
+from captioning.files.regular import one_line, open_regular
+from captioning.media.images import shrinking, to_rgb
+from captioning.media.video_stream import NoVideo, Stream, TimeUp, open_stream
 
 TIME_LIMIT = 10.0  # seconds of work that looking at one clip may take
 MAX_PIXELS = 36_000_000  # of a frame, somewhat above 8K; a decoder holds up to twenty of them

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from captioning.files.annotations import entries, parse_json, read_text
 from captioning.errors import UserError
+from captioning.files.annotations import entries, parse_json, read_text
 from captioning.metrics.references import ImageId, read_json_lines
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from captioning.files.annotations import entries, parse_json, read_text
 from captioning.errors import UserError
+from captioning.files.annotations import entries, parse_json, read_text
 
 ImageId = int | str
 ID_FIELDS = ("image_id", "id", "video_id", "file", "filename", "file_name", "image")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from captioning.models.bundle import Bundle, load_bundle, read_card, require_place, save_bundle, target
 from captioning.decoders.ensemble import Ensemble
-from captioning.decoders.retrieval import Recall
 from captioning.encoders.base import Encoder
 from captioning.encoders.side_by_side import SideBySide
 from captioning.errors import UserError
+from captioning.models.bundle import Bundle, target
 from captioning.models.retrieval_memory import forgetting
-from captioning.models.shipped import find_model
 
 Part = tuple[Encoder, dict[str, Any]]  # an encoder and its configuration
 
@@ -59,25 +55,3 @@ def parts(bundle: Bundle) -> list[Part]:
     if not isinstance(bundle.encoder, SideBySide):
         return [(bundle.encoder, bundle.config["encoder"])]
     return list(zip(bundle.encoder.encoders, bundle.config["encoder"]["encoders"], strict=True))
-
-
-def run(models: Sequence[str], output: Path, *, half: bool) -> int:
-    """`captioning ensemble`. -> exit status."""
-    folders = [find_model(model) for model in models]
-    require_place(output)
-    bundles = [load_bundle(folder) for folder in folders]
-    joined = join(bundles, [str(folder) for folder in folders])
-    if any(isinstance(bundle.decoder, Recall) for bundle in bundles):
-        print(
-            "captioning: without what they remember; captioning remember gives a memory to any model", file=sys.stderr
-        )
-    cards = [f"\n## {folder}\n\n{lowered(text)}" for folder in folders if (text := read_card(folder))]
-    listed = "\n".join(f"- {folder}" for folder in folders)
-    text = f"# {output.name}\n\nAn ensemble, which averages log-probabilities, of\n\n{listed}\n{''.join(cards)}"
-    print(save_bundle(output, joined, card=text, half=half))
-    return 0
-
-
-def lowered(text: str) -> str:
-    """Markdown, its headings one lower."""
-    return "".join(f"#{line}" if line.startswith("#") else line for line in text.splitlines(keepends=True))

@@ -8,15 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+import numpy as np
 from PIL import Image
 
 from captioning.reports.attention_map import heat_layer, heat_map
 from captioning.reports.page import HEAT_SIDE, data_uri
-
-if TYPE_CHECKING:
-    from captioning.tasks.captioning.captioner import Caption
 
 THUMBNAIL = 320  # pixels of a side at most, of what a caption keeps of its picture
 
@@ -32,6 +30,17 @@ STYLE = (
     ".captioning-card .word:hover .heat,.captioning-card .word:focus .heat{display:block}"
     ".captioning-card .text{margin:6px 0 2px;font-weight:600}.captioning-card .score{opacity:.65;font-size:13px}"
 )
+
+
+class Caption(Protocol):
+    """What a card shows of a caption (`captioning.tasks.captioning.caption.Caption`)."""
+
+    text: str
+    score: float
+    words: list[str]
+    log_probabilities: list[float] | None
+    attention: np.ndarray | None
+    boxes: np.ndarray | None
 
 
 def thumbnail(picture: Image.Image) -> Image.Image:

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from html import escape
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from captioning.reports.caption_card import THUMBNAIL
-from captioning.reports.caption_statistics import CaptionStatistics, caption_statistics, flattened
-from captioning.tasks.captioning.captioner import Caption, Captioner
-from captioning.data.source import Example, Source
-from captioning.errors import UserError
-from captioning.files.atomic import write_whole
 from captioning.metrics.caption_scores import Scores
-from captioning.runtime.prefetch import chunks_of
+from captioning.reports.caption_statistics import CaptionStatistics
 from captioning.reports.page import Panel, card, document, score_table
 from captioning.reports.page_style import SCRIPT
 
 SHOWN = 12  # best, and as many worst, captions by each metric
 RANKED_BY = ("CIDEr", "SPICE", "METEOR", "ROUGE-L", "BLEU-4", "BLEU-1")  # the first that there is opens the page
-BATCH = 16
 
 STYLE = """
 .tools { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; margin-bottom: .8rem; }
@@ -51,35 +42,6 @@ if (metric) {
 """
 
 
-def write_gallery(
-    path: Path,
-    captioner: Captioner,
-    source: Source,
-    split: str,
-    hypotheses: Mapping[int | str, str],
-    scores: Scores,
-    *,
-    generation: Callable | None = None,
-    title: str | None = None,
-) -> Path:
-    """Writes the page about the captions of a split and returns its path. Raises UserError where it cannot be written.
-
-    The pictures shown are captioned once more, for the attention; what differs from what was scored is shown without.
-    """
-    chosen = set(best_and_worst(scores))
-    examples = [example for example in source.examples(split) if example.id in chosen]
-    references = {example.id: list(example.captions) for example in source.examples(split) if example.id in hypotheses}
-    try:
-        training: list[str] | None = [text for example in source.examples("train") for text in example.captions]
-    except UserError:
-        training = None
-    ours = caption_statistics(hypotheses.values(), training)
-    theirs = caption_statistics(flattened(references), training if split != "train" else None)
-    cards = looked_at(captioner, source, examples, hypotheses, generation or captioner.strategy({}))
-    title = title or f"{source.name} {split}: what the model says"
-    return write_whole(path, page(title, scores, cards, {"model": ours, "people": theirs}))
-
-
 def best_and_worst(scores: Scores) -> list[int | str]:
     """The pictures with the highest and the lowest scores by each metric, each once."""
     found = {}
@@ -91,43 +53,6 @@ def best_and_worst(scores: Scores) -> list[int | str]:
 
 def ranking(scores: Scores) -> list[str]:
     return [name for name in RANKED_BY if name in scores.per_image]
-
-
-def looked_at(
-    captioner: Captioner,
-    source: Source,
-    examples: Iterable[Example],
-    hypotheses: Mapping[int | str, str],
-    generation: Callable,
-) -> dict[int | str, Panel]:
-    """The cards of the page by picture. A picture that cannot be read, or is none, is a grey one."""
-    panels = {}
-    for chunk in chunks_of(examples, BATCH):
-        pictures = {example.id: picture_of(source, example) for example in chunk}
-        seen = {key: captioner._read(picture) for key, picture in pictures.items() if picture is not None}
-        found = captioner._describe(list(seen.values()), generation, True) if seen else []
-        again = {key: captions[0] for key, captions in zip(seen, found, strict=True)}
-        for example in chunk:
-            text = hypotheses[example.id]
-            panels[example.id] = panel(example, text, pictures[example.id], again.get(example.id))
-    return panels
-
-
-def picture_of(source: Source, example: Example) -> Image.Image | None:
-    try:
-        return source.image(example)
-    except UserError:
-        return None
-
-
-def panel(example: Example, text: str, picture: Image.Image | None, again: Caption | None) -> Panel:
-    picture = picture.copy() if picture is not None else Image.new("RGB", (THUMBNAIL, THUMBNAIL // 2), "grey")
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    attended = again is not None and again.text == text and again.attention is not None
-    words, attention, boxes = (again.words, again.attention, again.boxes) if attended else ((), None, None)
-    return Panel(
-        picture, {"model": text or "(nothing)"}, example.captions, words, attention, boxes=boxes, name=str(example.id)
-    )
 
 
 def page(

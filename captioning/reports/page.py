@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from captioning.reports.attention_map import heat_layer, heat_map
 from captioning.files.atomic import write_whole
+from captioning.reports.attention_map import heat_layer, heat_map
 from captioning.reports.line_chart import COLOURS, HEIGHT, WIDTH, Point, charts
 from captioning.reports.page_style import CHART_STYLE, SCRIPT, STYLE
 

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-import copy
 import datetime
 import logging
 import os
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from captioning import __version__
-from captioning.runtime.allocator import keep_freed_memory
-from captioning.models.bundle import Bundle, save_bundle
-from captioning.features.extract import stored
-from captioning.features.convert import described
 from captioning.batches import CaptionData, Examples
-from captioning.data.source import Example
 from captioning.decoders.base import Decoder
 from captioning.encoders.base import Encoder
 from captioning.errors import UserError
-from captioning.training.weight_average import MovingAverage
-from captioning.training.callbacks import AtomicCheckpointIO, Curves, Progress, SeedEveryStep
-from captioning.training.interruption import Preempted, SaveOnSigterm, StopAtNaN
-from captioning.training.parameter_groups import compile_teaching
+from captioning.example import Example
+from captioning.features.convert import described
+from captioning.features.stored import stored
+from captioning.models.bundle import Bundle, save_bundle
 from captioning.runtime.processes import first_process_first, is_first, one_log
-from captioning.training.disk_space import require_room_for_run
-from captioning.training.initial_weights import read_start
-from captioning.training.summary import write_summary
 from captioning.tasks.captioning.task import CaptioningTask
 from captioning.text.vocabulary import Vocabulary
+from captioning.training.callbacks import AtomicCheckpointIO, Curves, Progress, SeedEveryStep
+from captioning.training.disk_space import require_room_for_run
+from captioning.training.initial_weights import read_start
+from captioning.training.interruption import SaveOnSigterm, StopAtNaN
+from captioning.training.parameter_groups import compile_teaching
+from captioning.training.summary import write_summary
+from captioning.training.weight_average import MovingAverage
 
 log = logging.getLogger("captioning")
 
@@ -222,33 +219,3 @@ def _summary(train: list[Example], val: list[Example], task: CaptioningTask, fol
         f"{type(task.encoder).__name__} -> {type(task.decoder).__name__} ({size:.1f} million parameters); "
         f"run folder {folder}"
     )
-
-
-def second_phase(config: DictConfig, model: Path) -> DictConfig:
-    """The configuration that `config.then` makes of `config`, for a run that starts from `model`."""
-    phase = copy.deepcopy(config)
-    with open_dict(phase):
-        for key, value in config.then.items():
-            phase[key] = OmegaConf.merge(phase[key], value) if key == "trainer" else value
-        phase.then, phase.start = None, str(model)
-        phase.resume = "auto" if config.resume else None
-    return phase
-
-
-def run(config: DictConfig, folder: Path) -> int:
-    """`captioning train`. -> exit status."""
-    keep_freed_memory()
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # what a run has to say is said below
-    try:
-        if config.resume == "auto" and config.get("then") and (folder / "finished.json").exists():
-            model = folder / "model"
-        else:
-            model = train(config, folder)
-        if config.get("then"):
-            log.info(f"{model} is done; the second phase begins")
-            model = train(second_phase(config, model), folder / "then")
-    except Preempted as stop:
-        log.warning(str(stop))
-        return 128 + signal.SIGTERM
-    log.info(f"done: {model}. Try `captioning caption PHOTO --model {model}`")
-    return 0

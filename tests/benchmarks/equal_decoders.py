@@ -56,11 +56,11 @@ def memory(images: int, tokens: int, width: int = WIDTH) -> VisualMemory:
 
 def trained(images: int) -> tuple[Transformer, VisualMemory]:
     """The decoder of the shipped model, and what its encoder makes of the first of Flickr8k's dev photos."""
-    from captioning.models.bundle import load_bundle
-    from captioning.tasks.captioning.captioner import Captioner
     from captioning.data.benchmarks.flickr8k import Flickr8k
+    from captioning.models.bundle import load_bundle
     from captioning.models.retrieval_memory import forgetting
     from captioning.models.shipped import find_model
+    from captioning.tasks.captioning.captioner import Captioner
 
     model = Captioner(forgetting(load_bundle(find_model("flickr8k"))), device="cpu")
     source = Flickr8k(Path(os.environ["CAPTIONING_DATA"]) / "flickr8k")

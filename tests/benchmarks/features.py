@@ -24,16 +24,17 @@ import torch
 from harness import Figure, report, seconds
 from torch import Tensor
 
-from captioning.runtime.allocator import keep_freed_memory
-from captioning.features.extract import fill
-from captioning.features.store_part import PartWriter
-from captioning.features.store import FeatureStore
-from captioning.data.benchmarks.flickr8k import Flickr8k
 from captioning.batches import EpochSampler, Examples, loader
-from captioning.data.source import Example, Source
+from captioning.data.benchmarks.flickr8k import Flickr8k
+from captioning.data.source import Source
 from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.encoders.base import Encoder
 from captioning.encoders.grid import GridEncoder
+from captioning.example import Example
+from captioning.features.extract import fill
+from captioning.features.store import FeatureStore
+from captioning.features.store_part import PartWriter
+from captioning.runtime.allocator import keep_freed_memory
 from captioning.tasks.captioning.objectives import CrossEntropy
 from captioning.text.vocabulary import Vocabulary
 

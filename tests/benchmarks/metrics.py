@@ -23,9 +23,9 @@ from harness import Figure, report, seconds  # noqa: E402
 from plain_cider import PlainCider, cut, sampled  # noqa: E402
 
 from captioning.metrics.bleu import bleu  # noqa: E402
+from captioning.metrics.caption_scores import evaluate, tokenized  # noqa: E402
 from captioning.metrics.cider import cider  # noqa: E402
 from captioning.metrics.ngrams import corpus_of  # noqa: E402
-from captioning.metrics.caption_scores import evaluate, tokenized  # noqa: E402
 from captioning.metrics.reward import CiderReward  # noqa: E402
 from captioning.metrics.rouge import rouge_l  # noqa: E402
 

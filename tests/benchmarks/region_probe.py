@@ -11,10 +11,10 @@ import sys
 import torch
 from torch import Tensor
 
-from captioning.runtime.allocator import keep_freed_memory
 from captioning.data.benchmarks.flickr8k import Flickr8k
 from captioning.encoders.detectors.yolox import Yolox
 from captioning.encoders.regions import RegionEncoder
+from captioning.runtime.allocator import keep_freed_memory
 
 SURE = 0.35  # score from which the detector's class is taken for the truth
 SMALL = 0.05  # share of the photo

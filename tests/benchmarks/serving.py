@@ -19,16 +19,17 @@ import torch
 from harness import Figure, report
 from PIL import Image
 
-from captioning.runtime.allocator import keep_freed_memory
-from captioning.models.bundle import Bundle
-from captioning.tasks.captioning.captioner import Captioner, describe, load
-from captioning.media.images import find_images
+from captioning.commands.caption_files import CaptionFile, Sidecars
 from captioning.data.synthetic.scenes import Scenes
 from captioning.decoders.transformer import Transformer
 from captioning.encoders.grid import GridEncoder
 from captioning.generation.beam import beam
-from captioning.commands.caption_files import CaptionFile, Sidecars
+from captioning.media.images import find_images
 from captioning.media.pictures import as_picture
+from captioning.models.bundle import Bundle
+from captioning.runtime.allocator import keep_freed_memory
+from captioning.tasks.captioning.caption import describe
+from captioning.tasks.captioning.captioner import Captioner, load
 from captioning.text.vocabulary import UNK, Vocabulary
 
 TURN, BATCH, GOAL = 100, 16, 0.85

@@ -25,22 +25,22 @@ import torch
 from harness import Figure, report
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
-from captioning.features.store import FeatureStore
 from captioning.batches import CaptionData, Examples
-from captioning.data.source import Example
 from captioning.decoders.base import Decoder
 from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.decoders.transformer import Transformer
 from captioning.encoders.base import Encoder
+from captioning.example import Example
+from captioning.features.store import FeatureStore
 from captioning.generation.greedy import greedy
 from captioning.memory import VisualMemory
-from captioning.training.callbacks import SeedEveryStep
 from captioning.tasks.captioning.objectives import CrossEntropy, Objective
-from captioning.training.parameter_groups import compile_teaching
-from captioning.training.schedules import constant
 from captioning.tasks.captioning.self_critical import SelfCritical
 from captioning.tasks.captioning.task import CaptioningTask
 from captioning.text.vocabulary import EOS, Vocabulary
+from captioning.training.callbacks import SeedEveryStep
+from captioning.training.parameter_groups import compile_teaching
+from captioning.training.schedules import constant
 
 PICTURES, TOKENS, WIDTH, WORDS, BATCH = 256, 49, 1280, 2500, 16
 STEPS, WARM = 10, 3

@@ -21,8 +21,9 @@ import av
 import numpy as np
 from harness import Figure, report
 
+from captioning.data.source import Source
+from captioning.example import Example
 from captioning.features.extract import fill
-from captioning.data.source import Example, Source
 from captioning.media.clip import Clip, FrameSampling
 
 ROUNDS = 5

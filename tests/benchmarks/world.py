@@ -17,12 +17,12 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import open_dict
 
-from captioning.runtime.allocator import keep_freed_memory
-from captioning.tasks.captioning.captioner import load
 from captioning.commands.hydra import conf_folder
 from captioning.data.synthetic.scenes import Scenes
-from captioning.tasks.captioning.evaluation import caption_split
 from captioning.metrics.caption_scores import evaluate
+from captioning.runtime.allocator import keep_freed_memory
+from captioning.tasks.captioning.captioner import load
+from captioning.tasks.captioning.evaluation import caption_split
 from captioning.training.train import train
 
 EPOCHS = 10

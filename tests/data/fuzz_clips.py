@@ -89,8 +89,8 @@ def look_on() -> None:
     """The process's own part: a path on standard input, a word on standard output."""
     import resource
 
-    from captioning.media.clip import Clip, FrameSampling
     from captioning.errors import UserError
+    from captioning.media.clip import Clip, FrameSampling
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     print("ready", flush=True)

@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from killed_extraction import BATCH, difference, extract, kill_and_resume
 
-from captioning.features.formats.base import open_features
-from captioning.features.store import FeatureStore
 from captioning.errors import UserError
+from captioning.features.formats.open import open_features
+from captioning.features.store import FeatureStore
 from captioning.memory import VisualMemory
 
 SECONDS = 10  # after which a reader counts as hanging

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from captioning.data.source import Source
+from captioning.encoders.base import Encoder
+from captioning.example import Example
 from captioning.features.extract import fill
 from captioning.features.store import FeatureStore
-from captioning.data.source import Example, Source
-from captioning.encoders.base import Encoder
 from captioning.memory import VisualMemory
 
 BATCH = 4

@@ -11,10 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from source_layouts import CocoLayout, KarpathyLayout, refusal
 
-from captioning.data.download import inventory as check
-from captioning.data.download import download
-from captioning.data.download.archives import Archive
 from captioning.data.benchmarks.coco import Coco
+from captioning.data.download import download
+from captioning.data.download import inventory as check
+from captioning.data.download.archives import Archive
 from captioning.data.download.unpack import unpack
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from killed_extraction import BATCH, CONFIG, Noise, Small, difference, extract, kill_and_resume
 
 from captioning.commands.hydra import conf_folder
+from captioning.errors import UserError
 from captioning.features import extract as verb
 from captioning.features.extract import fill
 from captioning.features.store import FeatureStore
-from captioning.errors import UserError
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -6,8 +6,9 @@ import feature_layouts as layouts
 import numpy as np
 import pytest
 
-from captioning.features.formats.base import open_features, plain_id
 from captioning.errors import UserError
+from captioning.features.formats.base import plain_id
+from captioning.features.formats.open import open_features
 
 NEEDS = {"hdf5": "h5py", "lmdb": "lmdb"}
 

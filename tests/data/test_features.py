@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from captioning.features.store_part import PartWriter, seal
-from captioning.features.store import FeatureStore
 from captioning.errors import UserError
+from captioning.features.store import FeatureStore
+from captioning.features.store_part import PartWriter, seal
 from captioning.memory import VisualMemory
 
 ENCODER = {"_target_": "captioning.encoders.grid.GridEncoder", "backbone": "tiny"}

@@ -9,8 +9,8 @@ from clip_layouts import MSVDSentences
 from source_layouts import refusal
 
 from captioning.commands.hydra import run
-from captioning.features.foreign_store import FeaturesInPlace, open_store
 from captioning.features.convert import import_features
+from captioning.features.foreign_store import FeaturesInPlace, open_store
 
 WIDTH = 6
 

@@ -10,8 +10,8 @@ import pytest
 from pictures import difference, photo, saved
 from PIL import Image, ImageOps
 
-from captioning.media.images import ImageError, find_images, image_size, open_image, to_rgb
 from captioning.errors import UserError
+from captioning.media.images import ImageError, find_images, image_size, open_image, to_rgb
 
 
 @pytest.fixture(autouse=True)

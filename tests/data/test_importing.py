@@ -7,14 +7,15 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import open_dict
 
-from captioning.models.bundle import load_bundle
-from captioning.tasks.captioning.captioner import Captioner
 from captioning.commands.hydra import conf_folder
-from captioning.features.store import FeatureStore
-from captioning.features.convert import described, import_features
-from captioning.data.source import Example, Source
+from captioning.data.source import Source
 from captioning.encoders.imported import Imported
 from captioning.errors import UserError
+from captioning.example import Example
+from captioning.features.convert import described, import_features
+from captioning.features.store import FeatureStore
+from captioning.models.bundle import load_bundle
+from captioning.tasks.captioning.captioner import Captioner
 from captioning.tasks.captioning.evaluation import caption_split
 from captioning.training.train import train
 
@@ -140,7 +141,7 @@ class Pictures(Source):
     ],
 )
 def test_a_picture_without_features_is_named(ids, message, tmp_path):
-    from captioning.features.extract import stored
+    from captioning.features.stored import stored
 
     store, _ = import_features(layouts.npz(tmp_path, layouts.everything()), tmp_path / "store")
     config = store.about["encoder"]

@@ -6,12 +6,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from captioning.data.synthetic.portable_random import Dice
 from captioning.data.synthetic.motion_captions import VERBS, describe_motion
-from captioning.data.synthetic.moving_scenes import MOTIONS, MovingScene, MovingScenes
+from captioning.data.synthetic.moving_scene import MOTIONS, MovingScene
+from captioning.data.synthetic.moving_scenes import MovingScenes
+from captioning.data.synthetic.portable_random import Dice
 from captioning.data.synthetic.scenes import HELD_OUT
-from captioning.media.clip import FrameSampling
 from captioning.errors import UserError
+from captioning.media.clip import FrameSampling
 
 WORLD = MovingScenes(train=150, val=50, test=50, unseen=50, size=64)
 OPPOSITES = {"right": "left", "falls": "rises", "grows": "shrinks", "appears": "disappears", "spins": "spins"}

@@ -10,8 +10,8 @@ import pytest
 from clips import decoded, frames, saved_clip, turned
 from PIL import Image
 
-from captioning.media.clip import Clip, FrameSampling
 from captioning.errors import UserError
+from captioning.media.clip import Clip, FrameSampling
 
 KINDS = [
     ("a.mp4", "h264"),

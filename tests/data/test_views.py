@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from captioning.data.synthetic.scenes import Scenes
 from captioning.data.crops import Views
+from captioning.data.synthetic.scenes import Scenes
 from captioning.errors import UserError
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from small import COUNTS, IMAGES, LENGTH, ROWS, assert_same, captions, memory, of, steps
 
-from captioning.decoders.base import select_rows
+from captioning.layers.masking import select_rows
 
 
 @pytest.fixture(autouse=True)

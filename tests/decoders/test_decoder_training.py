@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from small import EVERY, IMAGES, ROWS, SINGLE, VOCABULARY, assert_same, build, captions, memory, steps
 
 from captioning.encoders.base import Encoder
-from captioning.training.parameter_groups import compile_teaching
 from captioning.text.vocabulary import PAD
+from captioning.training.parameter_groups import compile_teaching
 
 
 def loss_of(logits, words):

@@ -10,14 +10,14 @@ from torch import Tensor
 from captioning.batches import pad_words
 from captioning.data.synthetic.motion_captions import VERBS
 from captioning.data.synthetic.moving_scenes import MovingScenes
-from captioning.data.source import Example
-from captioning.media.clip import FrameSampling
 from captioning.decoders.base import Decoder
 from captioning.decoders.mean_pool import MeanPool
 from captioning.decoders.s2vt import S2VT
 from captioning.decoders.temporal_attention import TemporalAttention
 from captioning.decoders.transformer import Transformer
+from captioning.example import Example
 from captioning.generation.greedy import greedy
+from captioning.media.clip import FrameSampling
 from captioning.memory import VisualMemory
 from captioning.metrics.caption_scores import evaluate
 from captioning.tasks.captioning.objectives import CrossEntropy

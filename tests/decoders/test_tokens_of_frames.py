@@ -6,13 +6,13 @@ import pytest
 import torch
 from small import ROWS, SMALL_ATTENTION, SMALL_LSTM, VISUAL_WIDTH, assert_same, build, captions, steps
 
-from captioning.layers.frame_order import Frames
 from captioning.decoders.hierarchical_attention import HierarchicalAttention
-from captioning.layers.lstm import read_sequence
 from captioning.decoders.mean_pool import MeanPool
 from captioning.decoders.s2vt import S2VT
 from captioning.decoders.temporal_attention import TemporalAttention
 from captioning.errors import UserError
+from captioning.layers.frame_order import Frames
+from captioning.layers.lstm import read_sequence
 from captioning.memory import VisualMemory
 
 MOMENTS = torch.tensor([[0.0, 0.0, 0.5, 0.5, 0.5, 1.0, 1.0], [0.0, 2.0, 2.0, 9.0, 9.0, 9.0, 9.0]])

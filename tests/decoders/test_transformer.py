@@ -7,10 +7,10 @@ import pytest
 import torch
 from small import IMAGES, LENGTH, ROWS, SMALL_TRANSFORMER, assert_same, build, captions, memory, steps
 
-from captioning.layers.linear import Linear
-from captioning.layers.positions import grid_cells, sinusoids, time_positions
 from captioning.decoders.transformer import Transformer
 from captioning.errors import UserError
+from captioning.layers.linear import Linear
+from captioning.layers.positions import grid_cells, sinusoids, time_positions
 
 
 @pytest.mark.parametrize("name", ["transformer", "meshed_memory"])

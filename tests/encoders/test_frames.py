@@ -9,17 +9,17 @@ import yaml
 from safetensors.torch import load_file, save_file
 from tiny_model import tiny_bundle
 
-from captioning.models.bundle import Bundle, load_bundle, save_bundle
-from captioning.features.extract import fill
 from captioning.batches import Examples
 from captioning.data.synthetic.moving_scenes import MovingScenes
-from captioning.media.clip import Clip
 from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.encoders import frames as frames_module
 from captioning.encoders.frames import FrameEncoder
 from captioning.encoders.grid import GridEncoder
 from captioning.encoders.motion import MotionEncoder
 from captioning.errors import UserError
+from captioning.features.extract import fill
+from captioning.media.clip import Clip
+from captioning.models.bundle import Bundle, load_bundle, save_bundle
 
 IMAGE = {"_target_": "captioning.encoders.grid.GridEncoder", "backbone": "test_resnet", "size": 64}
 MOTION = {"_target_": "captioning.encoders.motion.MotionEncoder", "backbone": "r3d_18", "frames": 4, "size": 32}

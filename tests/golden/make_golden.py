@@ -24,8 +24,9 @@ RUNS = {
 
 def bundle() -> None:
     """A bundle of format 1, and what it says of six pictures."""
-    import captioning
     from tiny_model import pictures, saved_model
+
+    import captioning
 
     folder = saved_model(HERE / "bundle_1", half=True)
     captions = captioning.load(folder).caption(pictures(6))
@@ -36,8 +37,8 @@ def bundle() -> None:
 def store() -> None:
     """A store of format 1 of the pictures of a generated world, with a fingerprint of what it holds."""
     import captioning
-    from captioning.features.extract import fill
     from captioning.data.synthetic.scenes import Scenes
+    from captioning.features.extract import fill
 
     model = captioning.load(HERE / "bundle_1")
     world = Scenes(train=4, val=1, test=1, unseen=1, size=64)
@@ -45,7 +46,9 @@ def store() -> None:
     kept, _ = fill(HERE / "store_1", model.encoder, model.bundle.config["encoder"], world, world.examples("train"))
     ids = [example.id for example in world.examples("train")]
     memory = kept.read(ids)
-    write("store_1.json", {"ids": ids, "pooled": memory.pooled.float()[:, :4].tolist(), "shape": [*memory.tokens.shape]})
+    write(
+        "store_1.json", {"ids": ids, "pooled": memory.pooled.float()[:, :4].tolist(), "shape": [*memory.tokens.shape]}
+    )
 
 
 def shipped() -> None:
@@ -66,6 +69,7 @@ def training() -> None:
 def trained(name: str) -> dict:
     """What a run logs, and a fingerprint of its last weights."""
     import tiny_runs
+
     from captioning.training.train import train
 
     overrides = RUNS[name]

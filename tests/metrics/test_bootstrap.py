@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from test_score_command import CAPTIONS, HYPOTHESES, coco, results
 
+from captioning.commands.score import score
 from captioning.metrics.bootstrap import bootstrap, interval, mean_of, paired_difference, resample_counts
 from captioning.metrics.caption_scores import evaluate
-from captioning.commands.score import score
 
 
 def test_a_resample_draws_as_many_images_as_there_are():

@@ -12,9 +12,9 @@ from official import needs_java
 
 from captioning.errors import UserError
 from captioning.metrics import java
+from captioning.metrics.caption_scores import evaluate
 from captioning.metrics.java import JavaProcess, MetricUnavailable, find_package_file
 from captioning.metrics.meteor import Meteor, meteor_of
-from captioning.metrics.caption_scores import evaluate
 from captioning.metrics.spice import CORENLP_JARS, Spice, read_spice
 from captioning.text.tokenizer import tokenize_all
 

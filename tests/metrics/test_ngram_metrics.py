@@ -9,9 +9,9 @@ import pytest
 from invented_captions import PIECES
 
 from captioning.metrics.bleu import bleu
+from captioning.metrics.caption_scores import evaluate
 from captioning.metrics.cider import cider
 from captioning.metrics.ngrams import corpus_of
-from captioning.metrics.caption_scores import evaluate
 from captioning.metrics.rouge import lcs_lengths, rouge_l
 from captioning.text.tokenizer import tokenize_all
 

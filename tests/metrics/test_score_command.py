@@ -8,11 +8,11 @@ import sys
 import numpy as np
 import pytest
 
+from captioning.commands.score import score
 from captioning.errors import UserError
+from captioning.metrics.caption_scores import evaluate
 from captioning.metrics.predictions import merge_predictions, read_predictions
 from captioning.metrics.references import read_references
-from captioning.metrics.caption_scores import evaluate
-from captioning.commands.score import score
 
 CAPTIONS = {
     1: ["A dog runs on the beach.", "The dog is running"],

@@ -5,16 +5,16 @@ import torch
 from test_train import DECODERS, configuration, stop_at, weights
 from tiny_model import ENCODER, pictures, saved_model
 
-from captioning.models.bundle import load_bundle
 from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.encoders.grid import GridEncoder
 from captioning.encoders.side_by_side import SideBySide
 from captioning.errors import UserError
-from captioning.training.callbacks import read_curves
+from captioning.models.bundle import load_bundle
 from captioning.tasks.captioning.self_critical import SelfCritical
+from captioning.text.vocabulary import Vocabulary
+from captioning.training.callbacks import read_curves
 from captioning.training.initial_weights import read_start
 from captioning.training.train import train
-from captioning.text.vocabulary import Vocabulary
 
 SELF_CRITICAL = ["objective=self_critical", "objective.num_samples=2", "optimizer=adam", "schedule=constant"]
 
@@ -91,7 +91,7 @@ def test_a_start_that_is_none_is_refused(tmp_path):
 
 
 def test_a_second_phase_goes_on_from_the_best_of_the_first(tmp_path):
-    from captioning.training.train import run
+    from captioning.commands.train import run
 
     options = [*DECODERS["show_attend_tell"], "then=self_critical", "objective.attention_penalty=0.1"]
     options += ["trainer.max_epochs=1", "then.trainer.max_epochs=1", "then.objective.num_samples=2"]

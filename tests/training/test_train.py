@@ -7,9 +7,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
-from captioning.tasks.captioning.captioner import load
 from captioning.commands.hydra import conf_folder
 from captioning.errors import UserError
+from captioning.tasks.captioning.captioner import load
 from captioning.training.callbacks import read_curves
 from captioning.training.train import train
 

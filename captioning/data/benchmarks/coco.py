@@ -8,11 +8,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from captioning.files.annotations import entries, read_json
 from captioning.data.download.archives import COCO_PHOTOS, Archive, coco_photos, coco_text
 from captioning.data.file_source import Photos, split_name
-from captioning.data.source import Example
 from captioning.errors import UserError
+from captioning.example import Example
+from captioning.files.annotations import entries, read_json
 
 NUMBERED_SIZES = {"id": (int, str), "width": (int, float), "height": (int, float)}
 Box = tuple[float, float, float, float]

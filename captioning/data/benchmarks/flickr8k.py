@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from captioning.files.annotations import read_lines
-from captioning.data.download.archives import Archive, karpathy_splits
 from captioning.data.benchmarks.karpathy import Entry, read_splits
+from captioning.data.download.archives import Archive, karpathy_splits
 from captioning.data.file_source import Photos, photo_folder
-from captioning.data.source import Example
 from captioning.errors import UserError
+from captioning.example import Example
+from captioning.files.annotations import read_lines
 
 
 class Flickr8k(Photos):

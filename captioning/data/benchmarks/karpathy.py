@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from captioning.files.annotations import entries, read_json
-from captioning.data.download.archives import Archive, coco_photos, karpathy_splits
 from captioning.data.defects import Checks
+from captioning.data.download.archives import Archive, coco_photos, karpathy_splits
 from captioning.data.file_source import Photos, photo_folder, split_name
-from captioning.data.source import Example
+from captioning.example import Example
+from captioning.files.annotations import entries, read_json
 
 REMEDY = "Unpack caption_datasets.zip of the Karpathy splits there, or set data.file."
 # Where the official archives put the photos; those of COCO name their folder in each entry.

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from captioning.files.annotations import entries, read_json, read_lines
 from captioning.data.clip_source import Clips
 from captioning.data.file_source import split_name
-from captioning.data.source import Example
 from captioning.errors import UserError
+from captioning.example import Example
+from captioning.files.annotations import entries, read_json, read_lines
 
 log = logging.getLogger("captioning")
 

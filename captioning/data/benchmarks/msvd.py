@@ -11,11 +11,11 @@ import os
 from functools import cached_property
 from pathlib import Path, PurePath
 
-from captioning.files.annotations import entries, read_lines, read_text
-from captioning.data.download.archives import MSVD_CLIPS
-from captioning.data.clip_source import Clips
 from captioning.data.benchmarks.karpathy import read_splits
+from captioning.data.clip_source import Clips
+from captioning.data.download.archives import MSVD_CLIPS
 from captioning.errors import UserError
+from captioning.files.annotations import entries, read_lines, read_text
 
 OFFICIAL = {"train": 1200, "val": 100, "test": 670}
 SENTENCES = "sents_{split}_lc_nopunc.txt"

@@ -14,10 +14,9 @@ from typing import IO
 
 from captioning import __version__
 from captioning.data.download.archives import Archive
-from captioning.data.download.inventory import report, source_of
 from captioning.data.download.unpack import unpack
-from captioning.files.disk_space import require_room, size_in_words
 from captioning.errors import UserError
+from captioning.files.disk_space import require_room, size_in_words
 
 log = logging.getLogger("captioning")
 
@@ -146,13 +145,3 @@ def download(archives: Sequence[Archive], root: Path) -> int:
             raise UserError(f"{file} is unpacked, but {', '.join(still)} is not there. Look into it by hand.")
         file.unlink()
     return len(todo)
-
-
-def run(name: str, overrides: Sequence[str] = ()) -> int:
-    """`captioning data download NAME`. -> 0, or 1 where something is left that has to be had by hand."""
-    source = source_of(name, overrides)
-    if source.archives:
-        download(source.archives, Path(source.root))
-    elif source.by_hand:
-        log.info(f"nothing of {name} is published at a fixed address")
-    return 0 if report(name, source) else 1

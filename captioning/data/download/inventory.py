@@ -35,32 +35,6 @@ class SplitCheck:
         return f"{line}. {self.remedy}" if self.remedy else line
 
 
-def source_of(name: str, overrides: Sequence[str] = ()) -> Source:
-    """The source that conf/data/NAME.yaml describes, told to leave out what is missing. Raises UserError."""
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException, InstantiationException
-    from hydra.utils import instantiate
-    from omegaconf import OmegaConf, open_dict
-    from omegaconf.errors import OmegaConfBaseException
-
-    from captioning.commands.hydra import conf_folder
-
-    known = sorted(path.stem for path in (conf_folder() / "data").glob("*.yaml"))
-    if name not in known:
-        raise UserError(f"there is no data set {name!r}. There are {', '.join(known)}.")
-    given = [text if text.startswith("data.") else f"data.{text}" for text in overrides]
-    try:
-        with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-            config = compose("extract", [f"data={name}", *given]).data
-        if "on_missing" in config:
-            with open_dict(config):
-                config.on_missing = "skip"
-        OmegaConf.resolve(config)
-        return instantiate(config)
-    except (HydraException, InstantiationException, OmegaConfBaseException) as error:
-        raise UserError(" ".join(str(error.__cause__ or error).split("\n")[:2])) from None
-
-
 def check_source(source: Source) -> list[SplitCheck]:
     """Every split of a source, read and counted."""
     return [check_split(source, split) for split in source.splits]
@@ -82,30 +56,3 @@ def check_split(source: Source, split: str) -> SplitCheck:
     elif expected is not None and len(examples) < expected:
         remedy = "Take the official files."
     return SplitCheck(split, len(examples), expected, missing, remedy)
-
-
-def report(name: str, source: Source) -> bool:
-    """Prints what is there, one line a split. -> whether that is everything."""
-    root = getattr(source, "root", None)
-    print(f"{name}: {root if root is not None else 'made on demand, nothing to download'}")
-    level, found = log.level, []
-    log.setLevel(logging.ERROR)  # what is left out is counted below
-    try:
-        for split in source.splits:
-            found.append(check_split(source, split))
-            print(f"  {found[-1]}")
-    finally:
-        log.setLevel(level)
-    complete = all(one.remedy is None for one in found)
-    for archive in () if complete else source.archives:
-        if absent := archive.absent(Path(root)):
-            print(f"  captioning data download {name} fetches {archive.name}: {', '.join(absent)}")
-    if not complete and source.by_hand:
-        print(f"  by hand: {source.by_hand}")
-    print(f"{name}: {'complete' if complete else 'incomplete'}")
-    return complete
-
-
-def run(name: str, overrides: Sequence[str] = ()) -> int:
-    """`captioning data check NAME`. -> 0, or 1 where something is missing."""
-    return 0 if report(name, source_of(name, overrides)) else 1

@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from captioning.data.download.archives import Archive
-from captioning.files.disk_space import require_room
 from captioning.errors import UserError
+from captioning.files.disk_space import require_room
 
 Member = tuple[str, int, Callable[[], IO[bytes]]]  # name, bytes, how to open it
 

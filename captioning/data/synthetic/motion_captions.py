@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from captioning.data.synthetic.scene_captions import CAPTIONS, SIZED, Phrase, Statement, fill
+from captioning.data.synthetic.scene import Statement
+from captioning.data.synthetic.scene_captions import CAPTIONS, SIZED, Phrase, fill
 
 if TYPE_CHECKING:
+    from captioning.data.synthetic.moving_scene import Actor, MovingScene
     from captioning.data.synthetic.portable_random import Dice
-    from captioning.data.synthetic.moving_scenes import Actor, MovingScene
 
 # Each motion as "it ..." and as "we see it ...", in words of like meaning.
 VERBS = {

@@ -7,13 +7,14 @@ carries its own meaning and a test can hold it against the boxes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from string import Formatter
 from typing import TYPE_CHECKING
 
+from captioning.data.synthetic.scene import Statement
+
 if TYPE_CHECKING:
     from captioning.data.synthetic.portable_random import Dice
-    from captioning.data.synthetic.scenes import Group, Scene
+    from captioning.data.synthetic.scene import Group, Scene
 
 CAPTIONS = 5
 SIZED = 2  # how many of the five captions name the sizes
@@ -54,19 +55,6 @@ TRIPLE = (
     "{b} with {a} {before_b} and {c} {after_b}",
     "there are {total} shapes, and {b} {b_is} {middle}",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """A sentence and the facts it states. A fact is a name, the groups it is about by number, and maybe a value:
-
-    ("count", 0, 2), ("colour", 0, "red"), ("shape", 0, "star"), ("size", 0, "small"), ("place", 0, (column, row)),
-    ("line", 0, "row" or "column"), ("left_of", 0, 1), ("above", 0, 1), ("next_to", 0, 1), ("between", 1, 0, 2),
-    ("total", 4). "left_of" and "above" hold for every thing of the one group and every thing of the other.
-    """
-
-    text: str
-    facts: tuple[tuple, ...]
 
 
 Phrase = tuple[str, tuple[tuple, ...]]

@@ -7,16 +7,18 @@ shape are kept from training: the split `unseen` shows how well a model joins at
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise, product
 
 from PIL import Image
 
+from captioning.data.source import Source
 from captioning.data.synthetic.portable_random import Dice
-from captioning.data.synthetic.scene_captions import Statement, describe
 from captioning.data.synthetic.rendering import COLOURS, SHAPES, Thing, render
-from captioning.data.source import Example, Source
+from captioning.data.synthetic.scene import Group, Scene
+from captioning.data.synthetic.scene_captions import describe
 from captioning.errors import UserError
+from captioning.example import Example
 
 SIZES = {"small": 0.2, "large": 0.3}  # width as a share of the picture's
 HELD_OUT = (("red", "star"), ("green", "circle"), ("blue", "triangle"), ("yellow", "square"))
@@ -24,29 +26,6 @@ CELLS = 3  # a scene is laid out on a grid of 3 x 3 cells, each of which holds a
 SPLITS = ("train", "val", "test", "unseen")
 IDS_PER_SPLIT = 1_000_000
 EDITION = 1  # to be raised with any change to what an id shows: names of features kept on disk contain it
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Things of one kind in a line, which a caption counts as one. `cells` are (column, row), from the top left."""
-
-    colour: str
-    shape: str
-    size: str
-    cells: tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """Groups from left to right (`horizontal`: each a column) or from top to bottom (each a row).
-
-    `things` are the members of the groups, group by group, as they are drawn.
-    """
-
-    groups: tuple[Group, ...]
-    horizontal: bool
-    things: tuple[Thing, ...]
-    statements: tuple[Statement, ...] = ()
 
 
 class Scenes(Source):

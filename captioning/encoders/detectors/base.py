@@ -13,7 +13,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from captioning.data.source import Example
+    from captioning.example import Example
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from captioning.errors import UserError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from captioning.data.source import Example
+    from captioning.example import Example
 
 MODELS = ("fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn_v2")
 

@@ -14,7 +14,7 @@ from captioning.errors import UserError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from captioning.data.source import Example
+    from captioning.example import Example
 
 OTHER = "object"  # the class of a label that is not among the class names
 

@@ -17,7 +17,7 @@ from captioning.errors import UserError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from captioning.data.source import Example
+    from captioning.example import Example
 
 STRIDES = (8, 16, 32)
 GREY = (114, 114, 114)

@@ -11,8 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from captioning.media.images import IMAGE_EXTENSIONS
 from captioning.errors import UserError
+from captioning.media.images import IMAGE_EXTENSIONS
 
 LARGEST = float(np.finfo(np.float16).max)  # which is what a store keeps
 LARGEST_FILE = 1 << 30  # bytes that the features of one picture may take: more is a damaged header
@@ -41,32 +41,6 @@ class FeatureFile(Protocol):
 
     def read(self, key: str) -> Features:
         """The features of one of `ids`. Raises UserError naming the file and the id where they are not usable."""
-
-
-def open_features(path: str | os.PathLike[str]) -> FeatureFile:
-    """What reads the file or folder at `path`. Raises UserError where that is no kind that is known."""
-    path = Path(path).expanduser()
-    if not path.exists():
-        raise UserError(f"{path} does not exist. Name the features to import")
-    name = path.name.lower()
-    if re.search(r"\.tsv(\.\d+)?$", name):
-        from captioning.features.formats.bottom_up_tsv import BottomUpTsv
-
-        return BottomUpTsv(path)
-    if name.endswith((".h5", ".hdf5", ".hdf")):
-        from captioning.features.formats.hdf5 import Hdf5
-
-        return Hdf5(path)
-    if name.endswith((".lmdb", ".mdb")) or (path / "data.mdb").exists():
-        from captioning.features.formats.lmdb_database import Lmdb
-
-        return Lmdb(path)
-    if path.is_dir():
-        from captioning.features.formats.numpy_files import ArrayFolder
-
-        return ArrayFolder(path)
-    packed = " Unpack it first." if name.endswith((".zip", ".gz", ".tar", ".tgz")) else ""
-    raise UserError(f"{path} is no .tsv, .h5, .lmdb or folder of .npz or .npy files, which can be imported.{packed}")
 
 
 def plain_id(key: int | str) -> str:

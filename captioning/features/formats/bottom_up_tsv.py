@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from captioning.features.formats.base import Features, decoded, usable
 from captioning.errors import UserError
+from captioning.features.formats.base import Features, decoded, usable
 
 BOTTOM_UP = ("image_id", "image_w", "image_h", "num_boxes", "boxes", "features")
 LXMERT = (

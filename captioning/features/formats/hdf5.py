@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from captioning.features.formats.base import LARGEST_FILE, Features, decoded, usable
 from captioning.errors import UserError
+from captioning.features.formats.base import LARGEST_FILE, Features, decoded, usable
 
 TOKENS = ("features", "feats", "feat")
 BOXES = ("boxes", "bbox")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from captioning.features.formats.numpy_files import features_in
-from captioning.features.formats.base import Features, decoded
 from captioning.errors import UserError
+from captioning.features.formats.base import Features, decoded
+from captioning.features.formats.numpy_files import features_in
 
 NOT_IDS = (b"__keys__", b"keys", b"__len__")  # lists of the keys that some programs leave, usually pickled
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from captioning.features.formats.base import LARGEST_FILE, Features, decoded, usable
 from captioning.errors import UserError
+from captioning.features.formats.base import LARGEST_FILE, Features, decoded, usable
 
 TOKENS = ("feat", "features", "feats", "x", "arr_0")
 BOXES = ("bbox", "boxes", "box")

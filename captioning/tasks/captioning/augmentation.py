@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from captioning.layers.positions import grid_side
 from captioning.errors import UserError
+from captioning.layers.positions import grid_side
 from captioning.memory import VisualMemory
 from captioning.text.vocabulary import Vocabulary
 

@@ -2,112 +2,36 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from functools import cached_property, partial
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 
-from captioning.models.bundle import Bundle, load_bundle
-from captioning.reports.caption_card import THUMBNAIL, thumbnail
-from captioning.media.clip_inputs import as_clip, moves
-from captioning.media.images import find_images
-from captioning.decoders.base import Decoder
 from captioning.encoders.base import Encoder
 from captioning.errors import UserError
 from captioning.generation.beam import beam
 from captioning.generation.consensus import consensus
 from captioning.generation.constraints import Limits
 from captioning.generation.sampling import sample
-from captioning.generation.word_options import with_vocabulary
-from captioning.memory import VisualMemory
-from captioning.metrics.caption_scores import DEFAULT_METRICS
-from captioning.runtime.option_checks import require_whole
+from captioning.media.clip_inputs import as_clip, moves
+from captioning.media.images import find_images
 from captioning.media.pictures import Picture, as_picture
-from captioning.runtime.progress import progress_bar
-from captioning.runtime.prefetch import default_workers, read_ahead
+from captioning.metrics.caption_scores import DEFAULT_METRICS
+from captioning.models.bundle import Bundle, load_bundle
 from captioning.models.shipped import default_model, find_model
-from captioning.text.vocabulary import EOS, Vocabulary, sentence
-
-
-@dataclass(frozen=True)
-class Caption:
-    """One sentence about one picture. Prints as its text."""
-
-    text: str
-    score: float  # what the search ranked by: log-probability as it is normalised there, and agreement if that counts
-    words: list[str] = field(repr=False)
-    log_probabilities: list[float] | None = field(default=None, repr=False)  # one a word, then one of the end
-    attention: np.ndarray | None = field(default=None, repr=False)  # (T, N), a row a word; None without attention
-    boxes: np.ndarray | None = field(default=None, repr=False)  # (N, 4) in [0, 1] where the tokens are regions
-    labels: list[str] | None = field(default=None, repr=False)  # what the detector calls each of the N regions
-    picture: Image.Image | None = field(default=None, repr=False, compare=False)  # small; only with details
-
-    def __str__(self) -> str:
-        return self.text
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the picture, the sentence, and where the model looked for each word."""
-        from captioning.reports.caption_card import card
-
-        return card([self], self.picture)
-
-
-def describe(
-    decoder: Decoder,
-    memory: VisualMemory,
-    vocabulary: Vocabulary,
-    generation: Callable,
-    *,
-    details: bool = False,
-    class_names: Sequence[str] | None = None,
-) -> list[list[Caption]]:
-    """The captions of every image of a memory, best first.
-
-    `details` adds log-probabilities and attention, and for regions their boxes and, by `class_names`, their labels.
-    """
-    with torch.inference_mode():
-        context = decoder.prepare(memory.float())
-        search = with_vocabulary(generation, vocabulary)
-        generated = search(decoder, context, **{"max_words": vocabulary.max_words, **search.keywords}, details=details)
-    words, scores = generated.words.tolist(), generated.scores.tolist()
-    return [
-        [
-            _caption(generated, memory, vocabulary, b, k, words[b][k], score, details, class_names)
-            for k, score in enumerate(scores[b])
-            if k == 0 or score > -math.inf  # fewer captions may exist than were asked for
-        ]
-        for b in range(len(words))
-    ]
-
-
-def _caption(
-    generated, memory, vocabulary, b: int, k: int, ids: list[int], score: float, details: bool, class_names
-) -> Caption:
-    text = vocabulary.decode(ids)
-    if not details:
-        return Caption(sentence(text), score, text)
-    length = ids.index(EOS) + 1 if EOS in ids else len(text)
-    real = memory.mask[b].cpu()
-    attention, classes = generated.attention, memory.classes if class_names else None
-    return Caption(
-        sentence(text),
-        score,
-        text,
-        generated.log_probabilities[b, k, :length].tolist(),
-        None if attention is None else attention[b, k, : len(text)].float().cpu()[:, real].numpy(),
-        None if memory.boxes is None else memory.boxes[b].cpu()[real].numpy(),
-        None if classes is None else [class_names[number] for number in classes[b].cpu()[real].tolist()],
-    )
-
+from captioning.reports.caption_card import THUMBNAIL, thumbnail
+from captioning.runtime.device import working_device
+from captioning.runtime.option_checks import require_whole
+from captioning.runtime.prefetch import default_workers, read_ahead
+from captioning.runtime.progress import progress_bar
+from captioning.tasks.captioning.caption import Caption, describe
 
 CLIP_VIEW = {"frames": 8, "pool": "grid"}  # how a model of photos looks at a clip: cells of frames are its tokens
 Seen = tuple[Encoder, Any]  # what read a picture or clip, and what it is to be called with
@@ -131,7 +55,7 @@ class Captioner:
     def caption(self, images: Any, *, details: bool = False, **options: Any) -> Any:
         """A caption for a picture, or a list of them for a list of pictures.
 
-        A picture is a path, an open file, a PIL image, an array or a tensor (see `captioning.media.pictures.as_picture`); a
+        A picture is a path, an open file, a PIL image, an array or a tensor (`captioning.media.pictures.as_picture`); a
         clip (its path, or a `captioning.media.clip.Clip`) may stand for one; a list, a tuple or an iterator may mix
         them. `options` go to the generation: beam_size, num_captions, max_words, forced_words, ... With num_captions
         or num_samples above 1 each picture has a list of captions. `details` adds log-probabilities, attention and a
@@ -282,16 +206,6 @@ class Captioner:
             found = describe(self.decoder, memory, self.vocabulary, generation, details=details, class_names=names)
             captions |= dict(zip(mine, found, strict=True))
         return [captions[i] for i in range(len(pictures))]
-
-
-def working_device(name: str | torch.device | None) -> torch.device:
-    """The device of that name, for None the GPU where there is one. Raises UserError where nothing can be put on it."""
-    try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.zeros(1, device=device).tolist()
-    except (RuntimeError, AssertionError, ImportError) as error:  # by device, and by how torch was built
-        raise UserError(f"device {name}: {str(error).splitlines()[0]}. Choose another, such as cpu") from None
-    return device
 
 
 def picture_of(key: Any, images: Mapping[Any, Picture] | str | os.PathLike[str] | None) -> Picture:

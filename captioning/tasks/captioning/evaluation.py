@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
 
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from PIL import Image
 
-from captioning.runtime.allocator import keep_freed_memory
-from captioning.tasks.captioning.captioner import Captioner, describe, load
-from captioning.features.extract import examples_of, stored
-from captioning.media.kinds import is_clip
 from captioning.batches import EpochSampler, Examples, loader
-from captioning.data.source import Example, Source
+from captioning.data.source import Source
+from captioning.data.splits import chosen_examples
 from captioning.errors import UserError
-from captioning.files.atomic import write_whole
+from captioning.example import Example
+from captioning.features.stored import stored
+from captioning.media.kinds import is_clip
 from captioning.memory import VisualMemory
-from captioning.metrics.caption_scores import evaluate
+from captioning.reports.caption_card import THUMBNAIL
+from captioning.reports.page import Panel
+from captioning.runtime.prefetch import chunks_of
 from captioning.runtime.progress import progress_bar
+from captioning.tasks.captioning.caption import Caption, describe
+from captioning.tasks.captioning.captioner import Captioner
 
 log = logging.getLogger("captioning")
 
@@ -58,55 +58,41 @@ def caption_split(
     return {example.id: list(example.captions) for example in examples}, hypotheses
 
 
-def chosen_examples(source: Source, split: str) -> list[Example]:
-    """The examples of one split, of several with a plus sign between them, or of all that are there."""
-    if split == "all":
-        return examples_of(source, None)
-    return examples_of(source, split.split("+")) if "+" in split else source.examples(split)
+BATCH = 16
 
 
-def run(config: DictConfig, folder: Path) -> int:
-    """`captioning evaluate`: prints the table, writes metrics.json and predictions.json. -> exit status."""
-    keep_freed_memory()
-    captioner = load(config.model, device=config.device, allow=config.allow)
-    source_config = {key: value for key, value in config.data.items() if key != "split"}
-    source = instantiate(source_config)
-    generation = config.get("generation")
-    if generation is not None and not (OmegaConf.is_dict(generation) and "_target_" in generation):
-        raise UserError("generation.KEY=VALUE changes a search that is named: generation=beam generation.alpha=1.4")
-    generation = instantiate(generation) if generation else None  # else the model's own
-    references, hypotheses = caption_split(
-        captioner,
-        source,
-        str(config.data.split),
-        generation=generation,
-        store=config.store,
-        batch_size=config.batch_size,
-        num_workers=config.num_workers,
+def looked_at(
+    captioner: Captioner,
+    source: Source,
+    examples: Iterable[Example],
+    hypotheses: Mapping[int | str, str],
+    generation: Callable,
+) -> dict[int | str, Panel]:
+    """The cards of the page by picture. A picture that cannot be read, or is none, is a grey one."""
+    panels = {}
+    for chunk in chunks_of(examples, BATCH):
+        pictures = {example.id: picture_of(source, example) for example in chunk}
+        seen = {key: captioner._read(picture) for key, picture in pictures.items() if picture is not None}
+        found = captioner._describe(list(seen.values()), generation, True) if seen else []
+        again = {key: captions[0] for key, captions in zip(seen, found, strict=True)}
+        for example in chunk:
+            text = hypotheses[example.id]
+            panels[example.id] = panel(example, text, pictures[example.id], again.get(example.id))
+    return panels
+
+
+def picture_of(source: Source, example: Example) -> Image.Image | None:
+    try:
+        return source.image(example)
+    except UserError:
+        return None
+
+
+def panel(example: Example, text: str, picture: Image.Image | None, again: Caption | None) -> Panel:
+    picture = picture.copy() if picture is not None else Image.new("RGB", (THUMBNAIL, THUMBNAIL // 2), "grey")
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    attended = again is not None and again.text == text and again.attention is not None
+    words, attention, boxes = (again.words, again.attention, again.boxes) if attended else ((), None, None)
+    return Panel(
+        picture, {"model": text or "(nothing)"}, example.captions, words, attention, boxes=boxes, name=str(example.id)
     )
-    scores = evaluate(references, hypotheses, metrics=tuple(config.metrics or source.metrics))
-    counts = f"{len(hypotheses):,} {source.things}, {sum(map(len, references.values())):,} references"
-    print(table(scores.corpus, f"{source.name} {config.data.split}, {counts}"))
-    about = {"model": str(config.model), "data": source.name, "split": config.data.split, "pictures": len(hypotheses)}
-    about["unavailable"] = scores.unavailable
-    write_json(folder / "metrics.json", {**about, "scores": scores.corpus})
-    write_json(folder / "predictions.json", [{"image_id": key, "caption": text} for key, text in hypotheses.items()])
-    log.info(f"wrote {folder / 'metrics.json'} and {folder / 'predictions.json'}")
-    if config.report:
-        from captioning.reports.evaluation_page import write_gallery
-
-        page = folder / "report.html"
-        write_gallery(page, captioner, source, config.data.split, hypotheses, scores, generation=generation)
-        log.info(f"wrote {page}: open it in a browser")
-    return 0
-
-
-def table(scores: dict[str, float], title: str) -> str:
-    """One line a metric, x100."""
-    width = max(map(len, scores))
-    return "\n".join([title, *(f"  {name:<{width}}  {100 * value:6.2f}" for name, value in scores.items())])
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes a file whole or not at all."""
-    write_whole(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

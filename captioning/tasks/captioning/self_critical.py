@@ -20,10 +20,10 @@ from captioning.generation.greedy import greedy
 from captioning.generation.sampling import sample
 from captioning.metrics.reference_index import ReferenceIndex
 from captioning.metrics.reward import BleuReward, CiderReward, Reward, RougeReward, WeightedReward
-from captioning.text.tokenizer import tokenize
+from captioning.runtime.processes import mean_over_processes
 from captioning.tasks.captioning.collapse import CollapseWatch, share_that_breaks_off
 from captioning.tasks.captioning.objectives import Objective, Parts, doubly_stochastic
-from captioning.runtime.processes import mean_over_processes
+from captioning.text.tokenizer import tokenize
 from captioning.text.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
 
 log = logging.getLogger("captioning")

@@ -8,20 +8,22 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from captioning.batches import Batch
 from captioning.decoders.base import Context, Decoder
 from captioning.encoders.base import Encoder
 from captioning.generation.word_options import with_vocabulary
+from captioning.layers.without_dropout import without_dropout
 from captioning.memory import VisualMemory
-from captioning.metrics.predictions import merge_predictions
 from captioning.metrics.caption_scores import evaluate
+from captioning.metrics.predictions import merge_predictions
+from captioning.runtime.all_processes import of_all_processes
 from captioning.tasks.captioning.augmentation import Augmentation
 from captioning.tasks.captioning.objectives import Objective, asked_for
-from captioning.training.parameter_groups import parameter_groups
 from captioning.text.vocabulary import SPECIALS, Vocabulary, sentence
+from captioning.training.parameter_groups import parameter_groups
 
 
 class CaptioningTask(pl.LightningModule):
@@ -131,20 +133,3 @@ class CaptioningTask(pl.LightningModule):
         if isinstance(scheduler, ReduceLROnPlateau):
             interval = {"interval": "epoch", "monitor": "val/CIDEr", "frequency": trainer.check_val_every_n_epoch}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, **interval}}
-
-
-def without_dropout(module: nn.Module) -> None:
-    """Puts a module in eval mode, in which it still can be trained."""
-    module.eval()
-    for part in module.modules():
-        if isinstance(part, nn.RNNBase):
-            part.train()  # cuDNN keeps what the backward pass needs in training mode only
-
-
-def of_all_processes(mine: Any) -> list[Any]:
-    """What every process has, that of the first one first."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return [mine]
-    everyone: list = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(everyone, mine)
-    return everyone

@@ -1,0 +1,34 @@
+"""`captioning ensemble`: joins finished models into one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from captioning.decoders.retrieval import Recall
+from captioning.models.bundle import load_bundle, read_card, require_place, save_bundle
+from captioning.models.ensemble import join
+from captioning.models.shipped import find_model
+
+
+def run(models: Sequence[str], output: Path, *, half: bool) -> int:
+    """`captioning ensemble`. -> exit status."""
+    folders = [find_model(model) for model in models]
+    require_place(output)
+    bundles = [load_bundle(folder) for folder in folders]
+    joined = join(bundles, [str(folder) for folder in folders])
+    if any(isinstance(bundle.decoder, Recall) for bundle in bundles):
+        print(
+            "captioning: without what they remember; captioning remember gives a memory to any model", file=sys.stderr
+        )
+    cards = [f"\n## {folder}\n\n{lowered(text)}" for folder in folders if (text := read_card(folder))]
+    listed = "\n".join(f"- {folder}" for folder in folders)
+    text = f"# {output.name}\n\nAn ensemble, which averages log-probabilities, of\n\n{listed}\n{''.join(cards)}"
+    print(save_bundle(output, joined, card=text, half=half))
+    return 0
+
+
+def lowered(text: str) -> str:
+    """Markdown, its headings one lower."""
+    return "".join(f"#{line}" if line.startswith("#") else line for line in text.splitlines(keepends=True))

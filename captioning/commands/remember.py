@@ -1,0 +1,60 @@
+"""`captioning remember`: gives a model a memory of captioned photos."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from captioning.data.splits import chosen_examples
+from captioning.decoders.retrieval import check_options
+from captioning.errors import UserError
+from captioning.features.stored import stored
+from captioning.media.kinds import is_clip
+from captioning.models.bundle import load_bundle, read_card, require_place, save_bundle
+from captioning.models.retrieval_memory import remembering
+from captioning.models.shipped import find_model
+from captioning.runtime.allocator import keep_freed_memory
+from captioning.runtime.device import working_device
+from captioning.runtime.progress import progress_bar
+
+log = logging.getLogger("captioning")
+
+AT_ONCE = 256  # pictures whose features are read together
+
+
+def run(config: DictConfig, folder: Path) -> int:
+    """`captioning remember`: writes the model with a memory of a data set's split. -> exit status."""
+    keep_freed_memory()
+    model, output = find_model(config.model), Path(config.output)
+    require_place(output)
+    sizes = {name: config[name] for name in ("dimensions", "neighbours", "sharpness")}
+    check_options(**sizes)
+    bundle = load_bundle(model, allow=config.allow)
+    device = working_device(config.device)
+    source = instantiate({key: value for key, value in config.data.items() if key != "split"})
+    examples = [example for example in chosen_examples(source, str(config.data.split)) if example.captions]
+    if bundle.encoder.takes == "image" and any(is_clip(example.file) for example in examples):
+        raise UserError(f"{source.name} has clips, which {model} does not read by itself: name a data set of photos")
+    look = OmegaConf.to_container(OmegaConf.create(bundle.config["encoder"]))
+    options = {"batch_size": config.batch_size, "num_workers": config.num_workers, "device": device}
+    store, readable = stored(config.store, source, bundle.encoder, look, examples, **options)
+    if store is None:
+        raise UserError("store=null: what the model remembers is read from a store; store=auto makes one")
+    examples = [example for example in examples if example.id in readable]
+    pooled = []
+    with progress_bar(f"{source.name} {config.data.split}") as report:
+        for start in range(0, len(examples), AT_ONCE):
+            ids = [example.id for example in examples[start : start + AT_ONCE]]
+            pooled.append(store.read(ids).pooled.float())
+            report(start + len(ids), len(examples))
+    changed = remembering(bundle, torch.cat(pooled), examples, **sizes)
+    said = sum(len(example.captions) for example in examples)
+    things = f"{len(examples):,} {source.things} of {source.name}"
+    terms = f"\nNow it remembers {things} and {said:,} captions of them, no others.\n"
+    save_bundle(output, changed, card=read_card(model) + terms, half=config.half)
+    log.info(f"{output}: remembers {things} and {said:,} captions of them")
+    return 0

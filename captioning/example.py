@@ -1,0 +1,24 @@
+"""One picture or clip of a data set, and what people said of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One picture and what people said of it. Holds no pixels: they are read when they are needed.
+
+    `file` is where the picture lies, from the root of its source. `boxes` are (x1, y1, x2, y2) in [0, 1] with one
+    name each in `labels`, where the source knows them.
+    """
+
+    id: int | str
+    file: str
+    captions: tuple[str, ...]
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    labels: tuple[str, ...] = ()

@@ -1,0 +1,73 @@
+"""The store that training and evaluation read, filled as far as needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from captioning.data.defects import Checks
+from captioning.data.source import Source
+from captioning.encoders.base import Encoder
+from captioning.encoders.imported import Imported
+from captioning.errors import UserError
+from captioning.example import Example
+from captioning.features import convert
+from captioning.features.extract import Pictures, fill
+from captioning.features.store import FeatureStore
+from captioning.features.store_part import COLUMNS
+from captioning.files.disk_space import require_room
+from captioning.runtime.progress import progress_bar
+
+
+def default_folder(name: str, encoder: dict, digest: str) -> Path:
+    """Where the features of a data set by an encoder are kept when nobody says: one folder a pair."""
+    cache = Path(os.environ.get("CAPTIONING_CACHE") or Path.home() / ".cache" / "captioning")
+    backbone = str(encoder.get("backbone") or encoder["_target_"].rsplit(".", 1)[-1])
+    return cache / "features" / f"{name}-{backbone.replace('/', '-')}-{digest[:12]}"
+
+
+def stored(
+    where: str | None, source: Source, encoder: Encoder, config: dict, examples: list[Example], **options
+) -> tuple[FeatureStore | None, set[int | str]]:
+    """The store that training or evaluation reads, filled as far as needed, and the ids that can be used.
+
+    `where` is a folder, "auto" for the cache's own, or None for no store: then the encoder sees every picture anew,
+    as it must when it learns. A picture that cannot be read is an error unless the source skips those.
+    """
+    if isinstance(encoder, Imported):
+        return convert.imported_store(where, source, encoder, config, examples)
+    if where is None or encoder.finetune:
+        return None, {example.id for example in source.readable(examples)}
+    folder = default_folder(source.name, config, encoder.digest(config)) if where == "auto" else Path(where)
+    require_room_for_store(folder, encoder, source, examples)
+    with progress_bar(f"{source.name} through {type(encoder).__name__}") as report:
+        store, unreadable = fill(folder, encoder, config, source, examples, progress=report, **options)
+    checks = getattr(source, "checks", Checks())
+    reasons = [str(error).rstrip(".") for error in unreadable.values()]
+    checks.report(source.name, reasons, len(examples), "pictures", "unreadable", "Replace or remove them")
+    gone = {example.id for example in unreadable}
+    return store, {example.id for example in examples} - gone
+
+
+def require_room_for_store(folder: Path, encoder: Encoder, source: Source, examples: Sequence[Example]) -> None:
+    """Raises UserError unless the features of those `examples` that are not stored yet will find room.
+
+    Every picture is taken to need as much as the first that can be read.
+    """
+    known = FeatureStore(folder) if (folder / "store.json").exists() else ()
+    todo = [example for example in examples if example.id not in known]
+    pictures = (picture for _, picture in Pictures(source, todo[:8], encoder) if not isinstance(picture, UserError))
+    if (picture := next(pictures, None)) is None:
+        return
+    with torch.inference_mode():
+        device = next(chain(encoder.parameters(), encoder.buffers())).device
+        memory = encoder.eval()(encoder.collate([picture]).to(device))
+    values = {name: getattr(memory, name) for name in COLUMNS if getattr(memory, name) is not None}
+    each = sum(value.numel() * np.dtype(COLUMNS[name]).itemsize for name, value in values.items())
+    remedy = "Make room, choose another folder with store=DIR, or set encoder.grid to fewer cells."
+    require_room(folder, each * len(todo), f"the features of {len(todo):,} pictures", remedy)

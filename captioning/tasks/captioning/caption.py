@@ -1,0 +1,87 @@
+"""A caption, and the captions that a decoder makes of a memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from PIL import Image
+
+from captioning.decoders.base import Decoder
+from captioning.generation.word_options import with_vocabulary
+from captioning.memory import VisualMemory
+from captioning.text.vocabulary import EOS, Vocabulary, sentence
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One sentence about one picture. Prints as its text."""
+
+    text: str
+    score: float  # what the search ranked by: log-probability as it is normalised there, and agreement if that counts
+    words: list[str] = field(repr=False)
+    log_probabilities: list[float] | None = field(default=None, repr=False)  # one a word, then one of the end
+    attention: np.ndarray | None = field(default=None, repr=False)  # (T, N), a row a word; None without attention
+    boxes: np.ndarray | None = field(default=None, repr=False)  # (N, 4) in [0, 1] where the tokens are regions
+    labels: list[str] | None = field(default=None, repr=False)  # what the detector calls each of the N regions
+    picture: Image.Image | None = field(default=None, repr=False, compare=False)  # small; only with details
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the picture, the sentence, and where the model looked for each word."""
+        from captioning.reports.caption_card import card
+
+        return card([self], self.picture)
+
+
+def describe(
+    decoder: Decoder,
+    memory: VisualMemory,
+    vocabulary: Vocabulary,
+    generation: Callable,
+    *,
+    details: bool = False,
+    class_names: Sequence[str] | None = None,
+) -> list[list[Caption]]:
+    """The captions of every image of a memory, best first.
+
+    `details` adds log-probabilities and attention, and for regions their boxes and, by `class_names`, their labels.
+    """
+    with torch.inference_mode():
+        context = decoder.prepare(memory.float())
+        search = with_vocabulary(generation, vocabulary)
+        generated = search(decoder, context, **{"max_words": vocabulary.max_words, **search.keywords}, details=details)
+    words, scores = generated.words.tolist(), generated.scores.tolist()
+    return [
+        [
+            _caption(generated, memory, vocabulary, b, k, words[b][k], score, details, class_names)
+            for k, score in enumerate(scores[b])
+            if k == 0 or score > -math.inf  # fewer captions may exist than were asked for
+        ]
+        for b in range(len(words))
+    ]
+
+
+def _caption(
+    generated, memory, vocabulary, b: int, k: int, ids: list[int], score: float, details: bool, class_names
+) -> Caption:
+    text = vocabulary.decode(ids)
+    if not details:
+        return Caption(sentence(text), score, text)
+    length = ids.index(EOS) + 1 if EOS in ids else len(text)
+    real = memory.mask[b].cpu()
+    attention, classes = generated.attention, memory.classes if class_names else None
+    return Caption(
+        sentence(text),
+        score,
+        text,
+        generated.log_probabilities[b, k, :length].tolist(),
+        None if attention is None else attention[b, k, : len(text)].float().cpu()[:, real].numpy(),
+        None if memory.boxes is None else memory.boxes[b].cpu()[real].numpy(),
+        None if classes is None else [class_names[number] for number in classes[b].cpu()[real].tolist()],
+    )
