@@ -21,17 +21,20 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile
 
+# what benchmarks and fuzzers share with the tests
+bench fuzz: export PYTHONPATH := tests/support
+
 bench: $(VENV)/installed
 	@for name in $(or $(ONLY),metrics generation features training video serving world); do \
 		$(BIN)/python tests/benchmarks/$$name.py $(ARGS) || exit 1; done
 
 # N is the number of cases of each kind, KILLS that of killed runs.
 fuzz: $(VENV)/installed
-	$(BIN)/python tests/metrics/fuzz_tokenizer.py $(or $(N),20000)
-	$(BIN)/python tests/data/fuzz_features.py $(or $(N),10000)
-	$(BIN)/python tests/data/fuzz_clips.py $(or $(N),2000)
-	$(BIN)/python tests/fuzz_uploads.py $(or $(N),2000)
-	$(BIN)/python tests/training/fuzz_kills.py $(or $(KILLS),50)
+	$(BIN)/python tests/fuzz/fuzz_tokenizer.py $(or $(N),20000)
+	$(BIN)/python tests/fuzz/fuzz_features.py $(or $(N),10000)
+	$(BIN)/python tests/fuzz/fuzz_clips.py $(or $(N),2000)
+	$(BIN)/python tests/fuzz/fuzz_uploads.py $(or $(N),2000)
+	$(BIN)/python tests/fuzz/fuzz_kills.py $(or $(KILLS),50)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check captioning tests

@@ -3,11 +3,11 @@
 from importlib import import_module
 
 _HOMES = {
-    "Caption": "captioner",
-    "Captioner": "captioner",
+    "Caption": "tasks.captioning.caption",
+    "Captioner": "tasks.captioning.captioner",
     "UserError": "errors",
-    "load": "captioner",
-    "shipped_models": "shipped",
+    "load": "tasks.captioning.captioner",
+    "shipped_models": "models.shipped",
 }
 
 __all__ = ["Caption", "Captioner", "UserError", "__version__", "load", "shipped_models"]

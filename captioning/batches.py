@@ -26,13 +26,13 @@ class Batch:
     """B pictures with R captions each."""
 
     ids: list[int | str]  # B
-    seen: VisualMemory | Any  # a memory from a store, or what the encoder's `collate` makes
+    inputs: VisualMemory | Any  # a memory from a store, or what the encoder's `collate` makes
     words: Tensor | None  # (B, R, T+1) from BOS to EOS, then PAD; None where nobody asks for captions
 
     def to(self, *args, **kwargs) -> Batch:
         """Tensors moved as `Tensor.to` moves them."""
         words = None if self.words is None else self.words.to(*args, **kwargs)
-        return replace(self, seen=self.seen.to(*args, **kwargs), words=words)
+        return replace(self, inputs=self.inputs.to(*args, **kwargs), words=words)
 
 
 class EpochSampler(Sampler):
@@ -96,12 +96,12 @@ class Examples(torch.utils.data.Dataset):
         examples = [example for _, example in items]
         ids = [example.id for example in examples]
         if self.store is not None:
-            seen: VisualMemory | Any = self.store.read(ids)
+            inputs: VisualMemory | Any = self.store.read(ids)
         else:
-            seen = self.encoder.collate([self.read(epoch, example) for epoch, example in items])
+            inputs = self.encoder.collate([self.read(epoch, example) for epoch, example in items])
         if self.vocabulary is None:
-            return Batch(ids, seen, None)
-        return Batch(ids, seen, pad_words([self.captions(epoch, example) for epoch, example in items]))
+            return Batch(ids, inputs, None)
+        return Batch(ids, inputs, pad_words([self.captions(epoch, example) for epoch, example in items]))
 
     def read(self, epoch: int, example: Example) -> Any:
         """What the encoder reads of an example in this epoch."""

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
+import make_golden
 import pytest
 import torch
-from golden import make_golden
 from tiny_model import pictures
 
 import captioning

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from captioning.data.source import Source
 from captioning.errors import UserError
 from captioning.files.atomic import write_whole
-from captioning.metrics.caption_scores import Scores, evaluate
+from captioning.metrics.caption_scores import Scores, score_captions
 from captioning.reports.caption_statistics import caption_statistics, flattened
 from captioning.reports.evaluation_page import best_and_worst, page
 from captioning.runtime.allocator import keep_freed_memory
@@ -43,7 +43,7 @@ def run(config: DictConfig, folder: Path) -> int:
         batch_size=config.batch_size,
         num_workers=config.num_workers,
     )
-    scores = evaluate(references, hypotheses, metrics=tuple(config.metrics or source.metrics))
+    scores = score_captions(references, hypotheses, metrics=tuple(config.metrics or source.metrics))
     counts = f"{len(hypotheses):,} {source.things}, {sum(map(len, references.values())):,} references"
     print(table(scores.corpus, f"{source.name} {config.data.split}, {counts}"))
     about = {"model": str(config.model), "data": source.name, "split": config.data.split, "pictures": len(hypotheses)}

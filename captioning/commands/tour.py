@@ -19,7 +19,7 @@ from captioning.data.source import Source
 from captioning.data.synthetic.scenes import Scenes
 from captioning.errors import UserError
 from captioning.example import Example
-from captioning.metrics.caption_scores import evaluate
+from captioning.metrics.caption_scores import score_captions
 from captioning.reports.page import Panel, write_page
 from captioning.tasks.captioning.captioner import Captioner, load
 from captioning.tasks.captioning.evaluation import caption_split
@@ -42,7 +42,7 @@ def tour(folder: Path, overrides: Sequence[str] = ()) -> Path:
     for name, options in STRATEGIES.items():
         for split, label in (("test", "new scenes"), ("unseen", "new pairs of colour and shape")):
             references, hypotheses = caption_split(captioner, source, split, generation=captioner.strategy(options))
-            found = evaluate(references, hypotheses, metrics=("bleu", "rouge", "cider")).corpus
+            found = score_captions(references, hypotheses, metrics=("bleu", "rouge", "cider")).corpus
             scores[f"{name}, {label}"] = {metric: 100 * value for metric, value in found.items()}
             print(table(found, f"{name}, {label}: {len(hypotheses)} pictures"))
     return write_page(

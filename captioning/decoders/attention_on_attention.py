@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from captioning.decoders.base import Context, Decoder, State, StepOutput, Taught
+from captioning.decoders.base import Context, Decoder, DecoderFeatures, State, StepOutput
 from captioning.layers.dropout import Dropout
 from captioning.layers.linear import Linear
 from captioning.layers.lstm import initialise_gates, lstm_cell, start_cell
@@ -19,7 +19,7 @@ from captioning.text.vocabulary import PAD
 
 
 @dataclass
-class Refined(Context):
+class AttentionOnAttentionContext(Context):
     """Keys and values of the refined tokens, and their mean."""
 
     tokens: KeysValues  # (B, H, N, d) each
@@ -28,7 +28,7 @@ class Refined(Context):
 
 
 @dataclass
-class Attentive(State):
+class AttentionOnAttentionState(State):
     """The LSTM and what was made of the last look."""
 
     hidden: Tensor  # (B, R, W)
@@ -88,14 +88,14 @@ class AttentionOnAttention(Decoder):
         self.embed = nn.Embedding(vocabulary_size, width, padding_idx=PAD)
         self.word_gates = Linear(width, 4 * width)
         self.other_gates = Linear(2 * width, 4 * width, bias=False)
-        self.look = CrossAttention(width, heads, attention_dropout, output=nn.Identity())
+        self.cross_attention = CrossAttention(width, heads, attention_dropout, output=nn.Identity())
         self.relevance = Relevance(width, dropout)
         self.predict = Linear(width, vocabulary_size)
         self.dropout = Dropout(dropout)
         self.width, self.token_positions = width, token_positions
         initialise_gates(self.word_gates, self.other_gates)
 
-    def prepare(self, memory: VisualMemory) -> Refined:
+    def prepare(self, memory: VisualMemory) -> AttentionOnAttentionContext:
         x = self.project(memory.tokens)  # (B, N, W)
         if self.token_positions:
             x = x + token_positions(memory, self.width)
@@ -104,33 +104,35 @@ class AttentionOnAttention(Decoder):
             x = layer(x, bias)
         real = memory.mask[..., None]
         mean = (x * real).sum(1) / real.sum(1).clamp(min=1)  # (B, W)
-        tokens = self.look.remember(x)
-        return Refined(tokens, additive_mask(memory.mask, tokens[0].dtype)[:, None, None], mean)
+        tokens = self.cross_attention.keys_values_of(x)
+        return AttentionOnAttentionContext(tokens, additive_mask(memory.mask, tokens[0].dtype)[:, None, None], mean)
 
-    def start(self, context: Refined, rows: int) -> Attentive:
+    def start(self, context: AttentionOnAttentionContext, rows: int) -> AttentionOnAttentionState:
         nothing = start_cell(context.mean, rows, self.width)
-        return Attentive(nothing, nothing, nothing)
+        return AttentionOnAttentionState(nothing, nothing, nothing)
 
-    def advance(self, context: Refined, state: Attentive, given: Tensor) -> tuple[Attentive, Tensor]:
+    def advance(
+        self, context: AttentionOnAttentionContext, state: AttentionOnAttentionState, given: Tensor
+    ) -> tuple[AttentionOnAttentionState, Tensor]:
         """given (B, R, 4W), what the words add to the gates -> the next state, attention (B, R, N)."""
         image = context.mean[:, None] + self.dropout(state.seen)
         gates = given + self.other_gates(torch.cat([image, state.hidden], -1))
         hidden, cell = lstm_cell(gates, state.cell)  # (B, R, W)
-        attended, attention = self.look(hidden, context.tokens, context.bias, weigh=True)
-        return Attentive(hidden, cell, self.relevance(attended, hidden)), attention
+        attended, attention = self.cross_attention(hidden, context.tokens, context.bias, need_weights=True)
+        return AttentionOnAttentionState(hidden, cell, self.relevance(attended, hidden)), attention
 
-    def say(self, features: Tensor) -> Tensor:
+    def forward_head(self, features: Tensor) -> Tensor:
         return self.predict(self.dropout(features))
 
-    def step(self, context: Refined, state: Attentive, words: Tensor) -> StepOutput:
+    def step(self, context: AttentionOnAttentionContext, state: AttentionOnAttentionState, words: Tensor) -> StepOutput:
         state, attention = self.advance(context, state, self.word_gates(self.dropout(self.embed(words))))
-        return StepOutput(self.say(state.seen), state, attention)
+        return StepOutput(self.forward_head(state.seen), state, attention)
 
-    def teach(self, context: Refined, words: Tensor) -> Taught:
+    def forward_features(self, context: AttentionOnAttentionContext, words: Tensor) -> DecoderFeatures:
         given = self.word_gates(self.dropout(self.embed(words)))  # (B, R, T, 4W)
         state, trace = self.start(context, words.shape[1]), []
         for now in given.unbind(2):
             state, attention = self.advance(context, state, now)
             trace.append((state.seen, attention))
         seen, attention = (torch.stack(part, 2) for part in zip(*trace, strict=True))  # (B, R, T, .)
-        return Taught(seen, attention)
+        return DecoderFeatures(seen, attention)

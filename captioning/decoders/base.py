@@ -77,18 +77,18 @@ class StepOutput(NamedTuple):
     attention: Tensor | None  # (B, R, N), rows sum to one; None for a decoder that attends to nothing
 
 
-class Taught(NamedTuple):
+class DecoderFeatures(NamedTuple):
     """Whole captions under teacher forcing, before the words are named."""
 
-    features: Tensor  # (B, R, T, W), which `say` turns into logits
+    features: Tensor  # (B, R, T, W), which `forward_head` turns into logits
     attention: Tensor | None  # (B, R, T, N)
 
 
 class Decoder(nn.Module):
     """Turns a visual memory into words, one step at a time.
 
-    A subclass implements `prepare`, `teach`, `say`, `start` and `step`, and takes `visual_width` (D) and
-    `vocabulary_size` (V) as its first two keyword arguments. Word ids follow `captioning.text.vocabulary`.
+    A subclass implements `prepare`, `forward_features`, `forward_head`, `start` and `step`, and takes `visual_width`
+    (D) and `vocabulary_size` (V) as its first two keyword arguments. Word ids follow `captioning.text.vocabulary`.
     The law: `forward` and repeated `step` give the same logits, for any rows, padding and batch.
     """
 
@@ -96,14 +96,14 @@ class Decoder(nn.Module):
         """Once per image: projections, cached keys. -> a Context without a row axis."""
         raise NotImplementedError
 
-    def teach(self, context: Context, words: Tensor) -> Taught:
+    def forward_features(self, context: Context, words: Tensor) -> DecoderFeatures:
         """words (B, R, T), beginning with BOS -> what is known of the word after each, and attention.
 
-        Apart from `say`, so that training pays for the output layer only where there is a word to learn.
+        Apart from `forward_head`, so that training pays for the output layer only where there is a word to learn.
         """
         raise NotImplementedError
 
-    def say(self, features: Tensor) -> Tensor:
+    def forward_head(self, features: Tensor) -> Tensor:
         """The output layer: features (..., W) -> logits (..., V)."""
         raise NotImplementedError
 
@@ -121,4 +121,4 @@ class Decoder(nn.Module):
 
     def forward(self, context: Context, words: Tensor) -> Tensor:
         """Teacher forcing: words (B, R, T) -> logits (B, R, T, V)."""
-        return self.say(self.teach(context, words).features)
+        return self.forward_head(self.forward_features(context, words).features)

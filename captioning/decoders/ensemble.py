@@ -8,31 +8,31 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from captioning.decoders.base import Context, Decoder, State, StepOutput, Taught
+from captioning.decoders.base import Context, Decoder, DecoderFeatures, State, StepOutput
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
 
 
 @dataclass
-class Contexts(Context):
+class EnsembleContext(Context):
     """One for each decoder."""
 
     each: list[Context]
 
-    def keep(self, images: Tensor) -> Contexts:
+    def keep(self, images: Tensor) -> EnsembleContext:
         return replace(self, each=[context.keep(images) for context in self.each])
 
 
 @dataclass
-class States(State):
+class EnsembleState(State):
     """One for each decoder."""
 
     each: list[State]
 
-    def select(self, index: Tensor) -> States:
+    def select(self, index: Tensor) -> EnsembleState:
         return replace(self, each=[state.select(index) for state in self.each])
 
-    def keep(self, images: Tensor) -> States:
+    def keep(self, images: Tensor) -> EnsembleState:
         return replace(self, each=[state.keep(images) for state in self.each])
 
 
@@ -83,7 +83,7 @@ class Ensemble(Decoder):
         self.decoders = nn.ModuleList(decoders)
         self.channels = channels or [None] * len(decoders)
 
-    def prepare(self, memory: VisualMemory | Sequence[VisualMemory]) -> Contexts:
+    def prepare(self, memory: VisualMemory | Sequence[VisualMemory]) -> EnsembleContext:
         """`memory` for all decoders, or one for each, of the same images in the same order."""
         if isinstance(memory, VisualMemory):
             memories = [narrowed(memory, spans) for spans in self.channels]
@@ -91,25 +91,29 @@ class Ensemble(Decoder):
             memories = memory
         if len(memories) != len(self.decoders):
             raise ValueError(f"{len(memories)} memories for {len(self.decoders)} decoders")
-        return Contexts([decoder.prepare(each) for decoder, each in zip(self.decoders, memories, strict=True)])
+        return EnsembleContext([decoder.prepare(each) for decoder, each in zip(self.decoders, memories, strict=True)])
 
-    def teach(self, context: Contexts, words: Tensor) -> Taught:
-        taught = [decoder.teach(each, words) for decoder, each in zip(self.decoders, context.each, strict=True)]
+    def forward_features(self, context: EnsembleContext, words: Tensor) -> DecoderFeatures:
+        taught = [
+            decoder.forward_features(each, words) for decoder, each in zip(self.decoders, context.each, strict=True)
+        ]
         features, attentions = zip(*taught, strict=True)
-        logits = [decoder.say(each) for decoder, each in zip(self.decoders, features, strict=True)]
-        return Taught(mean_log_probabilities(logits), mean_attention(attentions))
+        logits = [decoder.forward_head(each) for decoder, each in zip(self.decoders, features, strict=True)]
+        return DecoderFeatures(mean_log_probabilities(logits), mean_attention(attentions))
 
-    def say(self, features: Tensor) -> Tensor:
-        """Log-probabilities are what `teach` knows already."""
+    def forward_head(self, features: Tensor) -> Tensor:
+        """Log-probabilities are what `forward_features` knows already."""
         return features
 
-    def start(self, context: Contexts, rows: int) -> States:
-        return States([decoder.start(each, rows) for decoder, each in zip(self.decoders, context.each, strict=True)])
+    def start(self, context: EnsembleContext, rows: int) -> EnsembleState:
+        return EnsembleState(
+            [decoder.start(each, rows) for decoder, each in zip(self.decoders, context.each, strict=True)]
+        )
 
-    def step(self, context: Contexts, state: States, words: Tensor) -> StepOutput:
+    def step(self, context: EnsembleContext, state: EnsembleState, words: Tensor) -> StepOutput:
         steps = [
             decoder.step(seen, said, words)
             for decoder, seen, said in zip(self.decoders, context.each, state.each, strict=True)
         ]
         logits, states, attentions = zip(*steps, strict=True)
-        return StepOutput(mean_log_probabilities(logits), States(list(states)), mean_attention(attentions))
+        return StepOutput(mean_log_probabilities(logits), EnsembleState(list(states)), mean_attention(attentions))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from captioning.decoders.show_attend_tell import Attended
+from captioning.decoders.show_attend_tell import ShowAttendTellContext
 from captioning.decoders.temporal_attention import TemporalAttention
 from captioning.layers.additive_attention import AdditiveAttention
 from captioning.layers.frame_order import Frames
@@ -16,7 +16,7 @@ from captioning.memory import VisualMemory
 
 
 @dataclass
-class AttendedFrames(Attended):
+class HierarchicalAttentionContext(ShowAttendTellContext):
     """Tokens and the frames that they belong to."""
 
     frame: Tensor  # (B, N) index of each token's frame
@@ -36,18 +36,18 @@ class HierarchicalAttention(TemporalAttention):
         super().__init__(visual=visual, width=width, attention=attention, **options)
         self.attend_frames = AdditiveAttention(visual, width, attention)
 
-    def prepare(self, memory: VisualMemory) -> AttendedFrames:
+    def prepare(self, memory: VisualMemory) -> HierarchicalAttentionContext:
         frames = Frames.of(memory)
         tokens = self.order(self.project(memory.tokens), memory, frames)
         frame_keys = self.attend_frames.keys(frames.mean(tokens))
-        return AttendedFrames(
-            **vars(self.remember(tokens, memory.mask)),
+        return HierarchicalAttentionContext(
+            **vars(self.context_of(tokens, memory.mask)),
             frame=frames.index,
             frame_keys=frame_keys,
             frame_mask=frames.real,
         )
 
-    def glance(self, context: AttendedFrames, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    def glance(self, context: HierarchicalAttentionContext, hidden: Tensor) -> tuple[Tensor, Tensor]:
         frames = masked_softmax(self.attend_frames.scores(hidden, context.frame_keys), context.frame_mask[:, None])
         scores = self.attend.scores(hidden, context.keys)  # (B, R, N)
         frame = context.frame[:, None].expand_as(scores)

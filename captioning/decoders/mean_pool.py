@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from captioning.decoders.base import Context, Decoder, LSTMState, StepOutput, Taught
+from captioning.decoders.base import Context, Decoder, DecoderFeatures, LSTMState, StepOutput
 from captioning.layers.dropout import Dropout
 from captioning.layers.lstm import LSTM, start_cell
 from captioning.memory import VisualMemory
@@ -14,7 +14,7 @@ from captioning.text.vocabulary import PAD
 
 
 @dataclass
-class Pooled(Context):
+class MeanPoolContext(Context):
     """The pooled vector as the LSTM reads it."""
 
     pooled: Tensor  # (B, E)
@@ -47,16 +47,16 @@ class MeanPool(Decoder):
         self.predict = nn.Linear(width, vocabulary_size)
         self.dropout = Dropout(dropout)
 
-    def prepare(self, memory: VisualMemory) -> Pooled:
-        return Pooled(self.image(memory.pooled))
+    def prepare(self, memory: VisualMemory) -> MeanPoolContext:
+        return MeanPoolContext(self.image(memory.pooled))
 
-    def start(self, context: Pooled, rows: int) -> LSTMState:
+    def start(self, context: MeanPoolContext, rows: int) -> LSTMState:
         """States of all layers, (B, R, layers, W)."""
         nothing = start_cell(context.pooled, rows, self.lstm.num_layers * self.lstm.hidden_size)
         nothing = nothing.unflatten(-1, (self.lstm.num_layers, self.lstm.hidden_size))
         return LSTMState(nothing, nothing)
 
-    def read(self, context: Pooled, state: LSTMState, words: Tensor) -> tuple[Tensor, LSTMState]:
+    def read(self, context: MeanPoolContext, state: LSTMState, words: Tensor) -> tuple[Tensor, LSTMState]:
         """words (B, R, T) -> outputs (B, R, T, W) and the state after the last of them."""
         given = self.dropout(self.embed(words)) + context.pooled[:, None, None]  # (B, R, T, E)
         before = tuple(part.flatten(0, 1).transpose(0, 1).contiguous() for part in (state.hidden, state.cell))
@@ -64,13 +64,13 @@ class MeanPool(Decoder):
         rows = words.shape[:2]
         return outputs.unflatten(0, rows), LSTMState(*(part.transpose(0, 1).unflatten(0, rows) for part in after))
 
-    def teach(self, context: Pooled, words: Tensor) -> Taught:
+    def forward_features(self, context: MeanPoolContext, words: Tensor) -> DecoderFeatures:
         outputs, _ = self.read(context, self.start(context, words.shape[1]), words)
-        return Taught(outputs, None)
+        return DecoderFeatures(outputs, None)
 
-    def say(self, features: Tensor) -> Tensor:
+    def forward_head(self, features: Tensor) -> Tensor:
         return self.predict(self.dropout(features))
 
-    def step(self, context: Pooled, state: LSTMState, words: Tensor) -> StepOutput:
+    def step(self, context: MeanPoolContext, state: LSTMState, words: Tensor) -> StepOutput:
         outputs, state = self.read(context, state, words[:, :, None])
-        return StepOutput(self.say(outputs)[:, :, 0], state, None)
+        return StepOutput(self.forward_head(outputs)[:, :, 0], state, None)

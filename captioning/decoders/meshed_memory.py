@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from captioning.decoders.base import Context, Decoder, StepOutput, Taught
+from captioning.decoders.base import Context, Decoder, DecoderFeatures, StepOutput
 from captioning.decoders.transformer import feed_forward
 from captioning.decoders.word_state import WordState
 from captioning.layers.dropout import Dropout
@@ -28,7 +28,7 @@ from captioning.text.vocabulary import PAD
 
 
 @dataclass
-class Levels(Context):
+class MeshedMemoryContext(Context):
     """Keys and values of the image's tokens at every level of the encoder, for every layer of the decoder."""
 
     tokens: list[KeysValues]  # one a layer, (B, levels*H, N, d) each
@@ -59,12 +59,12 @@ class EncoderLayer(nn.Module):
     def __init__(self, width: int, heads: int, slots: int, hidden: int, dropout: float):
         super().__init__()
         self.attend, self.attend_norm = MemoryAttention(width, heads, slots, dropout), nn.LayerNorm(width)
-        self.think, self.think_norm = feed_forward(width, hidden, dropout), nn.LayerNorm(width)
+        self.feed_forward, self.feed_forward_norm = feed_forward(width, hidden, dropout), nn.LayerNorm(width)
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         x = self.attend_norm(x + self.dropout(self.attend(x, bias)))
-        return self.think_norm(x + self.dropout(self.think(x)))
+        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
 
 
 class MeshedAttention(CrossAttention):
@@ -75,14 +75,16 @@ class MeshedAttention(CrossAttention):
         self.levels = levels
         self.gates = nn.ModuleList(Linear(2 * width, width) for _ in range(levels))
 
-    def remember(self, tokens: list[Tensor]) -> KeysValues:
+    def keys_values_of(self, tokens: list[Tensor]) -> KeysValues:
         """tokens (B, N, W) of each level -> keys and values (B, levels*H, N, d): a level is so many heads more."""
-        return tuple(torch.cat(part, 1) for part in zip(*map(super().remember, tokens), strict=True))
+        return tuple(torch.cat(part, 1) for part in zip(*map(super().keys_values_of, tokens), strict=True))
 
-    def forward(self, x: Tensor, memory: KeysValues, bias: Tensor, weigh: bool = False) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, x: Tensor, memory: KeysValues, bias: Tensor, need_weights: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
         """As `CrossAttention.forward`; the attention is the mean over levels too."""
         queries = split_heads(self.query(x).flatten(1, -2), self.heads).repeat(1, self.levels, 1, 1)
-        seen, attention = (weighed if weigh else unweighed)(queries, memory, bias, self.dropout)
+        seen, attention = (weighed if need_weights else unweighed)(queries, memory, bias, self.dropout)
         seen = self.output(seen.unflatten(-1, (self.levels, -1))).view(*x.shape[:-1], self.levels, -1)
         # divided by sqrt(levels) so that the sum of all levels is of the size of one
         mesh = (
@@ -96,23 +98,26 @@ class MeshedAttention(CrossAttention):
 
 
 class DecoderLayer(nn.Module):
-    """Words look at the words before them, at the image on every level, then think; normalised after each."""
+    """Words look at the words before them, at the image on every level, then feed_forward; normalised after each."""
 
     def __init__(self, width: int, heads: int, levels: int, hidden: int, dropout: float):
         super().__init__()
-        self.listen, self.listen_norm = SelfAttention(width, heads, dropout), nn.LayerNorm(width)
-        self.look, self.look_norm = MeshedAttention(width, heads, levels, dropout), nn.LayerNorm(width)
-        self.think, self.think_norm = feed_forward(width, hidden, dropout), nn.LayerNorm(width)
+        self.self_attention, self.self_attention_norm = SelfAttention(width, heads, dropout), nn.LayerNorm(width)
+        self.cross_attention, self.cross_attention_norm = (
+            MeshedAttention(width, heads, levels, dropout),
+            nn.LayerNorm(width),
+        )
+        self.feed_forward, self.feed_forward_norm = feed_forward(width, hidden, dropout), nn.LayerNorm(width)
         self.dropout = Dropout(dropout)
 
     def forward(
-        self, x: Tensor, heard: Tensor, memory: KeysValues, bias: Tensor, weigh: bool
+        self, x: Tensor, heard: Tensor, memory: KeysValues, bias: Tensor, need_weights: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """x (B, R[, T], W) and what `listen` made of it -> as x, and attention (B, R[, T], N) if `weigh`."""
-        x = self.listen_norm(x + self.dropout(heard))
-        seen, attention = self.look(x, memory, bias, weigh)
-        x = self.look_norm(x + self.dropout(seen))
-        return self.think_norm(x + self.dropout(self.think(x))), attention
+        """x (B, R[, T], W) and what `self_attention` made of it -> as x, and attention (B, R[, T], N) if `weigh`."""
+        x = self.self_attention_norm(x + self.dropout(heard))
+        seen, attention = self.cross_attention(x, memory, bias, need_weights)
+        x = self.cross_attention_norm(x + self.dropout(seen))
+        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x))), attention
 
 
 class MeshedMemory(Decoder):
@@ -150,7 +155,7 @@ class MeshedMemory(Decoder):
         self.dropout = Dropout(dropout)
         self.width, self.token_positions = width, token_positions
 
-    def prepare(self, memory: VisualMemory) -> Levels:
+    def prepare(self, memory: VisualMemory) -> MeshedMemoryContext:
         x = self.project(memory.tokens)  # (B, N, W)
         if self.token_positions:
             x = x + token_positions(memory, self.width)
@@ -158,31 +163,31 @@ class MeshedMemory(Decoder):
         for layer in self.encode:
             x = layer(x, bias)
             levels.append(x)
-        tokens = [layer.look.remember(levels) for layer in self.layers]
-        return Levels(tokens, additive_mask(memory.mask, tokens[0][0].dtype)[:, None, None])
+        tokens = [layer.cross_attention.keys_values_of(levels) for layer in self.layers]
+        return MeshedMemoryContext(tokens, additive_mask(memory.mask, tokens[0][0].dtype)[:, None, None])
 
     def read(self, words: Tensor, begin: int, end: int) -> Tensor:
         """words (B, R) at one place or (B, R, T) at several -> (B, R[, T], W)."""
         return self.dropout(self.embed(words) + self.positions(begin, end, words.device))
 
-    def teach(self, context: Levels, words: Tensor) -> Taught:
+    def forward_features(self, context: MeshedMemoryContext, words: Tensor) -> DecoderFeatures:
         x, attention = self.read(words, 0, words.shape[-1]), None  # (B, R, T, W)
         for layer, tokens in zip(self.layers, context.tokens, strict=True):
-            heard = layer.listen(x.flatten(0, 1), causal=True).view_as(x)
+            heard = layer.self_attention(x.flatten(0, 1), causal=True).view_as(x)
             x, attention = layer(x, heard, tokens, context.bias, layer is self.layers[-1])
-        return Taught(x, attention)
+        return DecoderFeatures(x, attention)
 
-    def say(self, features: Tensor) -> Tensor:
+    def forward_head(self, features: Tensor) -> Tensor:
         return self.predict(features)
 
-    def start(self, context: Levels, rows: int) -> WordState:
+    def start(self, context: MeshedMemoryContext, rows: int) -> WordState:
         return WordState.empty(len(context.bias), rows, len(self.layers), context.bias.device)
 
-    def step(self, context: Levels, state: WordState, words: Tensor) -> StepOutput:
+    def step(self, context: MeshedMemoryContext, state: WordState, words: Tensor) -> StepOutput:
         x, attention = self.read(words, state.length, state.length + 1), None  # (B, R, W)
         state = state.said()
         bias = additive_mask(state.seen, context.bias.dtype)[:, None]  # (B, 1, R, S)
         for i, (layer, tokens) in enumerate(zip(self.layers, context.tokens, strict=True)):
-            heard = layer.listen.step(x, state.cache, i, bias)
+            heard = layer.self_attention.step(x, state.cache, i, bias)
             x, attention = layer(x, heard, tokens, context.bias, layer is self.layers[-1])
-        return StepOutput(self.say(x), state, attention)
+        return StepOutput(self.forward_head(x), state, attention)

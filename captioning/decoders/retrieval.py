@@ -11,38 +11,38 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from captioning.decoders.base import Context, Decoder, State, StepOutput, Taught
+from captioning.decoders.base import Context, Decoder, DecoderFeatures, State, StepOutput
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
 from captioning.metrics.reward import CiderReward
 from captioning.runtime.option_checks import require_number, require_whole
 from captioning.text.vocabulary import PAD
 
-MEMORY = ("projection", "offset", "keys", "captions", "said")
+MEMORY = ("projection", "offset", "keys", "captions", "caption_counts")
 REMEDY = "copy the model's folder again, or make the memory again by captioning remember"
 SMALLEST = 1e-3  # what changes less than that, in parts of a standard deviation, tells nothing
 
 
 @dataclass
-class Recalled(Context):
+class RetrievalContext(Context):
     """What the decoder itself prepared, and the remembered photos that look most like each image."""
 
     own: Context
     photos: Tensor  # (B, N) their numbers, the most alike first
     trust: Tensor  # (B, N) how much each counts, rows sum to one
 
-    def keep(self, images: Tensor) -> Recalled:
+    def keep(self, images: Tensor) -> RetrievalContext:
         return replace(self, own=self.own.keep(images), photos=self.photos[images], trust=self.trust[images])
 
 
-class Recall(Decoder):
+class RetrievalDecoder(Decoder):
     """Speaks as `decoder` does, and knows the `neighbours` remembered photos that look most like the one before it.
 
     Photos are alike by the cosine of their pooled features, standardised and projected onto what varies most among
-    those remembered; each counts in proportion to exp(`sharpness` x cosine). Empty until `remember` is called or a
-    finished model's file is read, which brings the memory: `projection` (D, K) and `offset` (K,), so that
+    those remembered; each counts in proportion to exp(`sharpness` x cosine). Empty until `index_captions` is
+    called or a finished model's file is read, which brings the memory: `projection` (D, K) and `offset` (K,), so that
     pooled @ projection - offset is a place among the `keys` (P, K), and `captions` (C, T), word ids, of which each
-    photo has `said` (P,) many, one photo after the other. `generation=consensus` makes use of it.
+    photo has `caption_counts` (P,) many, one photo after the other. `generation=consensus` makes use of it.
     """
 
     def __init__(
@@ -55,16 +55,18 @@ class Recall(Decoder):
         sharpness: float = 10.0,
     ):
         super().__init__()
-        if not isinstance(decoder, Decoder) or isinstance(decoder, Recall):
+        if not isinstance(decoder, Decoder) or isinstance(decoder, RetrievalDecoder):
             raise UserError("decoder.decoder: name a decoder there, one that remembers nothing yet")
         check_options(neighbours=neighbours, sharpness=sharpness)
         self.decoder, self.neighbours, self.sharpness = decoder, neighbours, sharpness
         self.visual_width, self.vocabulary_size = visual_width, vocabulary_size
-        kinds = {"captions": torch.int16 if vocabulary_size < 2**15 else torch.int32, "said": torch.int32}
+        kinds = {"captions": torch.int16 if vocabulary_size < 2**15 else torch.int32, "caption_counts": torch.int32}
         for name in MEMORY:
             self.register_buffer(name, torch.zeros(0, dtype=kinds.get(name, torch.float32)))
 
-    def remember(self, pooled: Tensor, captions: Sequence[Sequence[Sequence[int]]], *, dimensions: int = 128) -> Recall:
+    def index_captions(
+        self, pooled: Tensor, captions: Sequence[Sequence[Sequence[int]]], *, dimensions: int = 128
+    ) -> RetrievalDecoder:
         """Takes P photos in, whatever was there before: pooled (P, D), and for each its captions as word ids.
 
         `dimensions` (K) is how many numbers are kept of a photo, fewer where photos differ in fewer. -> itself.
@@ -86,7 +88,7 @@ class Recall(Decoder):
         self.offset = mean @ self.projection
         self.keys = F.normalize(places @ directions, dim=1)
         self.captions = nn.utils.rnn.pad_sequence(flat, batch_first=True, padding_value=PAD)
-        self.said = torch.tensor([len(each) for each in captions], dtype=self.said.dtype)
+        self.caption_counts = torch.tensor([len(each) for each in captions], dtype=self.caption_counts.dtype)
         self.check()
         return self
 
@@ -97,10 +99,10 @@ class Recall(Decoder):
             photos > 0
             and self.projection.shape == (self.visual_width, dimensions)
             and self.offset.shape == (dimensions,)
-            and self.said.shape == (photos,)
+            and self.caption_counts.shape == (photos,)
             and self.captions.dim() == 2
-            and int(self.said.min()) > 0
-            and int(self.said.sum()) == len(self.captions)
+            and int(self.caption_counts.min()) > 0
+            and int(self.caption_counts.sum()) == len(self.captions)
             and self.captions.shape[1] > 0
             and 0 <= int(self.captions.min()) <= int(self.captions.max()) < self.vocabulary_size
             and all(bool(part.isfinite().all()) for part in (self.projection, self.offset, self.keys))
@@ -112,19 +114,19 @@ class Recall(Decoder):
     @cached_property
     def reward(self) -> CiderReward:
         """CIDEr-D with the remembered captions of a photo, each n-gram as rare as it is among all of them."""
-        captions, ends = self.captions.cpu().numpy(), self.said.cpu().cumsum(0).tolist()
+        captions, ends = self.captions.cpu().numpy(), self.caption_counts.cpu().cumsum(0).tolist()
         starts = [0, *ends[:-1]]
         return CiderReward({i: list(captions[a:b]) for i, (a, b) in enumerate(zip(starts, ends, strict=True))})
 
-    def prepare(self, memory: VisualMemory) -> Recalled:
+    def prepare(self, memory: VisualMemory) -> RetrievalContext:
         """Raises UserError where there is nothing to remember."""
         if not len(self.keys):
             raise UserError("the decoder remembers nothing yet: captioning remember makes a model that does")
         places = F.normalize(memory.pooled.to(self.projection.dtype) @ self.projection - self.offset, dim=1)
         likeness, photos = (places @ self.keys.T).topk(min(self.neighbours, len(self.keys)))
-        return Recalled(self.decoder.prepare(memory), photos, (self.sharpness * likeness).softmax(-1))
+        return RetrievalContext(self.decoder.prepare(memory), photos, (self.sharpness * likeness).softmax(-1))
 
-    def agreement(self, context: Recalled, words: Tensor) -> Tensor:
+    def agreement(self, context: RetrievalContext, words: Tensor) -> Tensor:
         """The mean CIDEr-D, 0 to 10, of captions with those of the photos most alike. words (B, K, T) -> (B, K).
 
         Devlin et al. 2015, arXiv:1505.04467, whose consensus is among the captions of the neighbours.
@@ -134,16 +136,16 @@ class Recall(Decoder):
         scores = torch.from_numpy(self.reward(context.photos.flatten().tolist(), samples)).to(context.trust)
         return (scores.view(images, neighbours, -1) * context.trust[..., None]).sum(1)
 
-    def teach(self, context: Recalled, words: Tensor) -> Taught:
-        return self.decoder.teach(context.own, words)
+    def forward_features(self, context: RetrievalContext, words: Tensor) -> DecoderFeatures:
+        return self.decoder.forward_features(context.own, words)
 
-    def say(self, features: Tensor) -> Tensor:
-        return self.decoder.say(features)
+    def forward_head(self, features: Tensor) -> Tensor:
+        return self.decoder.forward_head(features)
 
-    def start(self, context: Recalled, rows: int) -> State:
+    def start(self, context: RetrievalContext, rows: int) -> State:
         return self.decoder.start(context.own, rows)
 
-    def step(self, context: Recalled, state: State, words: Tensor) -> StepOutput:
+    def step(self, context: RetrievalContext, state: State, words: Tensor) -> StepOutput:
         return self.decoder.step(context.own, state, words)
 
     def _load_from_state_dict(self, state: dict, prefix: str, *rest: Any) -> None:
@@ -172,10 +174,10 @@ def check_options(*, neighbours: int = 1, sharpness: float = 0.0, dimensions: in
             raise UserError(f"{name} is {value}: it is {least} or more")
 
 
-def forgetting(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def without_retrieval(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights of a model, encoder.* and decoder.*, as they were before its decoder remembered."""
     memory = {f"decoder.{name}" for name in MEMORY}
-    if not memory <= weights.keys():
+    if not memory - {"decoder.caption_counts"} <= weights.keys():  # which once had another name
         return weights
-    kept = {name: tensor for name, tensor in weights.items() if name not in memory}
+    kept = {name: t for name, t in weights.items() if name not in memory and name != "decoder.said"}
     return {name.replace("decoder.decoder.", "decoder.", 1): tensor for name, tensor in kept.items()}

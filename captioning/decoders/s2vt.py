@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from captioning.decoders.base import Context, Decoder, State, StepOutput, Taught
+from captioning.decoders.base import Context, Decoder, DecoderFeatures, State, StepOutput
 from captioning.layers.dropout import Dropout
 from captioning.layers.frame_order import Frames
 from captioning.layers.lstm import LSTM, initialise_memory, read_sequence
@@ -17,7 +17,7 @@ from captioning.text.vocabulary import PAD
 
 
 @dataclass
-class Watched(Context):
+class S2VTContext(Context):
     """Both LSTMs after the last frame."""
 
     seeing_hidden: Tensor  # (B, W)
@@ -27,7 +27,7 @@ class Watched(Context):
 
 
 @dataclass
-class Telling(State):
+class S2VTState(State):
     """Both LSTMs while words are said. The first reads no words, so that all rows of a clip share its state."""
 
     seeing_hidden: Tensor  # (B, W)
@@ -35,7 +35,7 @@ class Telling(State):
     hidden: Tensor  # (B, R, W)
     cell: Tensor  # (B, R, W)
 
-    def select(self, index: Tensor) -> Telling:
+    def select(self, index: Tensor) -> S2VTState:
         return replace(self, hidden=select_rows(self.hidden, index), cell=select_rows(self.cell, index))
 
 
@@ -81,17 +81,17 @@ class S2VT(Decoder):
         self.pass_on.weight *= 4
         initialise_memory(self.see, self.tell, forget=2.0)
 
-    def prepare(self, memory: VisualMemory) -> Watched:
+    def prepare(self, memory: VisualMemory) -> S2VTContext:
         frames = Frames.of(memory)
         seen, seeing = read_sequence(self.see, self.image(frames.mean(memory.tokens)), frames.real)  # (B, F, W)
         _, telling = read_sequence(self.tell, self.pass_on(self.dropout(seen)), frames.real)
-        return Watched(*(part[0] for part in (*seeing, *telling)))
+        return S2VTContext(*(part[0] for part in (*seeing, *telling)))
 
-    def start(self, context: Watched, rows: int) -> Telling:
+    def start(self, context: S2VTContext, rows: int) -> S2VTState:
         telling = (part[:, None].expand(-1, rows, -1) for part in (context.telling_hidden, context.telling_cell))
-        return Telling(context.seeing_hidden, context.seeing_cell, *telling)
+        return S2VTState(context.seeing_hidden, context.seeing_cell, *telling)
 
-    def read(self, state: Telling, words: Tensor) -> tuple[Tensor, Telling]:
+    def read(self, state: S2VTState, words: Tensor) -> tuple[Tensor, S2VTState]:
         """words (B, R, T) -> outputs (B, R, T, W) and the state after the last of them."""
         images, rows, length = words.shape
         padding = state.hidden.new_zeros(images, length, self.see.input_size)
@@ -100,15 +100,15 @@ class S2VT(Decoder):
         before = tuple(part.flatten(0, 1)[None].contiguous() for part in (state.hidden, state.cell))
         outputs, telling = self.tell(given.flatten(0, 1), before)  # (B*R, T, W)
         telling = (part[0].unflatten(0, (images, rows)) for part in telling)
-        return outputs.unflatten(0, (images, rows)), Telling(*(part[0] for part in seeing), *telling)
+        return outputs.unflatten(0, (images, rows)), S2VTState(*(part[0] for part in seeing), *telling)
 
-    def teach(self, context: Watched, words: Tensor) -> Taught:
+    def forward_features(self, context: S2VTContext, words: Tensor) -> DecoderFeatures:
         outputs, _ = self.read(self.start(context, words.shape[1]), words)
-        return Taught(outputs, None)
+        return DecoderFeatures(outputs, None)
 
-    def say(self, features: Tensor) -> Tensor:
+    def forward_head(self, features: Tensor) -> Tensor:
         return self.predict(self.dropout(features))
 
-    def step(self, context: Watched, state: Telling, words: Tensor) -> StepOutput:
+    def step(self, context: S2VTContext, state: S2VTState, words: Tensor) -> StepOutput:
         outputs, state = self.read(state, words[:, :, None])
-        return StepOutput(self.say(outputs)[:, :, 0], state, None)
+        return StepOutput(self.forward_head(outputs)[:, :, 0], state, None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from captioning.decoders.base import Context, Decoder, LSTMState, StepOutput, Taught
+from captioning.decoders.base import Context, Decoder, DecoderFeatures, LSTMState, StepOutput
 from captioning.layers.dropout import Dropout
 from captioning.layers.lstm import LSTM
 from captioning.memory import VisualMemory
@@ -14,7 +14,7 @@ from captioning.text.vocabulary import PAD
 
 
 @dataclass
-class Seen(Context):
+class ShowAndTellContext(Context):
     """The LSTM after it has read the picture."""
 
     hidden: Tensor  # (B, W)
@@ -40,12 +40,12 @@ class ShowAndTell(Decoder):
         self.predict = nn.Linear(width, vocabulary_size)
         self.dropout = Dropout(dropout)
 
-    def prepare(self, memory: VisualMemory) -> Seen:
+    def prepare(self, memory: VisualMemory) -> ShowAndTellContext:
         first = self.image(memory.pooled)[:, None]  # (B, 1, E); shown once, so no dropout
         _, (hidden, cell) = self.lstm(first)  # (1, B, W) each
-        return Seen(hidden[0], cell[0])
+        return ShowAndTellContext(hidden[0], cell[0])
 
-    def start(self, context: Seen, rows: int) -> LSTMState:
+    def start(self, context: ShowAndTellContext, rows: int) -> LSTMState:
         return LSTMState(*(part[:, None].expand(-1, rows, -1) for part in (context.hidden, context.cell)))
 
     def read(self, state: LSTMState, words: Tensor) -> tuple[Tensor, LSTMState]:
@@ -56,13 +56,13 @@ class ShowAndTell(Decoder):
         outputs, after = self.lstm(embedded, before)  # (B*R, T, W)
         return outputs.view(images, rows, length, -1), LSTMState(*(part[0].view(images, rows, -1) for part in after))
 
-    def teach(self, context: Seen, words: Tensor) -> Taught:
+    def forward_features(self, context: ShowAndTellContext, words: Tensor) -> DecoderFeatures:
         outputs, _ = self.read(self.start(context, words.shape[1]), words)
-        return Taught(outputs, None)
+        return DecoderFeatures(outputs, None)
 
-    def say(self, features: Tensor) -> Tensor:
+    def forward_head(self, features: Tensor) -> Tensor:
         return self.predict(self.dropout(features))
 
-    def step(self, context: Seen, state: LSTMState, words: Tensor) -> StepOutput:
+    def step(self, context: ShowAndTellContext, state: LSTMState, words: Tensor) -> StepOutput:
         outputs, state = self.read(state, words[:, :, None])
-        return StepOutput(self.say(outputs)[:, :, 0], state, None)
+        return StepOutput(self.forward_head(outputs)[:, :, 0], state, None)

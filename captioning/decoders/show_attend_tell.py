@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from captioning.decoders.base import Context, Decoder, LSTMState, StepOutput, Taught
+from captioning.decoders.base import Context, Decoder, DecoderFeatures, LSTMState, StepOutput
 from captioning.layers.additive_attention import AdditiveAttention
 from captioning.layers.dropout import Dropout
 from captioning.layers.linear import Linear
@@ -17,7 +17,7 @@ from captioning.text.vocabulary import PAD
 
 
 @dataclass
-class Attended(Context):
+class ShowAttendTellContext(Context):
     """Tokens, their attention keys, and where the LSTM starts."""
 
     tokens: Tensor  # (B, N, D'), D' is `visual`
@@ -63,14 +63,14 @@ class ShowAttendTell(Decoder):
         self.dropout = Dropout(dropout)
         initialise_gates(self.word_gates, self.other_gates)
 
-    def prepare(self, memory: VisualMemory) -> Attended:
-        return self.remember(self.project(memory.tokens), memory.mask)
+    def prepare(self, memory: VisualMemory) -> ShowAttendTellContext:
+        return self.context_of(self.project(memory.tokens), memory.mask)
 
-    def remember(self, tokens: Tensor, mask: Tensor) -> Attended:
+    def context_of(self, tokens: Tensor, mask: Tensor) -> ShowAttendTellContext:
         """tokens (B, N, D'), mask (B, N) -> what the LSTM attends to, and its first state, made of their mean."""
         real = mask[..., None]
         mean = (tokens * real).sum(1) / real.sum(1).clamp(min=1)  # (B, D')
-        return Attended(
+        return ShowAttendTellContext(
             tokens=tokens,
             keys=self.attend.keys(tokens),
             mask=mask,
@@ -78,14 +78,16 @@ class ShowAttendTell(Decoder):
             cell=torch.tanh(self.first_cell(mean)),
         )
 
-    def start(self, context: Attended, rows: int) -> LSTMState:
+    def start(self, context: ShowAttendTellContext, rows: int) -> LSTMState:
         return LSTMState(*(part[:, None].expand(-1, rows, -1) for part in (context.hidden, context.cell)))
 
-    def glance(self, context: Attended, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    def glance(self, context: ShowAttendTellContext, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """hidden (B, R, W) -> seen (B, R, D'), attention (B, R, N)."""
         return self.attend(hidden, context.keys, context.tokens, context.mask)
 
-    def look(self, context: Attended, state: LSTMState, given: Tensor) -> tuple[LSTMState, Tensor, Tensor]:
+    def attend_and_step(
+        self, context: ShowAttendTellContext, state: LSTMState, given: Tensor
+    ) -> tuple[LSTMState, Tensor, Tensor]:
         """given (B, R, 4W), the word's part of the gates -> next state, seen (B, R, D'), attention (B, R, N)."""
         seen, attention = self.glance(context, state.hidden)
         if self.gate is not None:
@@ -97,19 +99,19 @@ class ShowAttendTell(Decoder):
         """The deep output layer of the paper: (..., E), (..., W), (..., D') -> (..., E)."""
         return torch.tanh(embedded + self.deep(torch.cat([seen, self.dropout(hidden)], -1)))
 
-    def say(self, features: Tensor) -> Tensor:
+    def forward_head(self, features: Tensor) -> Tensor:
         return self.predict(self.dropout(features))
 
-    def step(self, context: Attended, state: LSTMState, words: Tensor) -> StepOutput:
+    def step(self, context: ShowAttendTellContext, state: LSTMState, words: Tensor) -> StepOutput:
         embedded = self.dropout(self.embed(words))
-        state, seen, attention = self.look(context, state, self.word_gates(embedded))
-        return StepOutput(self.say(self.know(embedded, state.hidden, seen)), state, attention)
+        state, seen, attention = self.attend_and_step(context, state, self.word_gates(embedded))
+        return StepOutput(self.forward_head(self.know(embedded, state.hidden, seen)), state, attention)
 
-    def teach(self, context: Attended, words: Tensor) -> Taught:
+    def forward_features(self, context: ShowAttendTellContext, words: Tensor) -> DecoderFeatures:
         embedded = self.dropout(self.embed(words))  # (B, R, T, E)
         state, trace = self.start(context, words.shape[1]), []
         for given in self.word_gates(embedded).unbind(2):
-            state, seen, attention = self.look(context, state, given)
+            state, seen, attention = self.attend_and_step(context, state, given)
             trace.append((state.hidden, seen, attention))
         hidden, seen, attention = (torch.stack(part, 2) for part in zip(*trace, strict=True))  # (B, R, T, .)
-        return Taught(self.know(embedded, hidden, seen), attention)
+        return DecoderFeatures(self.know(embedded, hidden, seen), attention)

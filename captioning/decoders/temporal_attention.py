@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from captioning.decoders.show_attend_tell import Attended, ShowAttendTell
+from captioning.decoders.show_attend_tell import ShowAttendTell, ShowAttendTellContext
 from captioning.layers.frame_order import FrameOrder, Frames
 from captioning.memory import VisualMemory
 
@@ -40,5 +40,5 @@ class TemporalAttention(ShowAttendTell):
         )
         self.order = FrameOrder(visual, order)
 
-    def prepare(self, memory: VisualMemory) -> Attended:
-        return self.remember(self.order(self.project(memory.tokens), memory, Frames.of(memory)), memory.mask)
+    def prepare(self, memory: VisualMemory) -> ShowAttendTellContext:
+        return self.context_of(self.order(self.project(memory.tokens), memory, Frames.of(memory)), memory.mask)

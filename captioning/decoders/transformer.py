@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from captioning.decoders.base import Context, Decoder, StepOutput, Taught
+from captioning.decoders.base import Context, Decoder, DecoderFeatures, StepOutput
 from captioning.decoders.word_state import WordState
 from captioning.layers.dropout import Dropout
 from captioning.layers.key_value_cache import WordCache
@@ -22,7 +22,7 @@ from captioning.text.vocabulary import PAD
 
 
 @dataclass
-class Remembered(Context):
+class TransformerContext(Context):
     """Keys and values of the image's tokens for every layer."""
 
     tokens: list[KeysValues]  # one a layer, (B, H, N, d) each
@@ -38,7 +38,7 @@ def feed_forward(width: int, hidden: int, dropout: float) -> nn.Sequential:
     return layers
 
 
-def calm_(outputs: list[nn.Linear]) -> None:
+def scale_residual_init_(outputs: list[nn.Linear]) -> None:
     """Initialises the last layers of all residual branches so that their sum is no larger than one of them."""
     for output in outputs:
         nn.init.xavier_uniform_(output.weight, gain=len(outputs) ** -0.5)
@@ -51,13 +51,13 @@ class EncoderLayer(nn.Module):
     def __init__(self, width: int, heads: int, hidden: int, dropout: float):
         super().__init__()
         self.attend, self.attend_norm = SelfAttention(width, heads, dropout), nn.LayerNorm(width)
-        self.think, self.think_norm = feed_forward(width, hidden, dropout), nn.LayerNorm(width)
+        self.feed_forward, self.feed_forward_norm = feed_forward(width, hidden, dropout), nn.LayerNorm(width)
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """x (B, N, W), bias (B, 1, 1, N) -> (B, N, W)."""
         x = x + self.dropout(self.attend(self.attend_norm(x), bias=bias))
-        return x + self.dropout(self.think(self.think_norm(x)))
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
 
 
 class VisualEncoder(nn.Module):
@@ -82,7 +82,9 @@ class VisualEncoder(nn.Module):
         self.dropout = Dropout(dropout)
         self.width, self.token_positions = width, token_positions
         nn.init.xavier_uniform_(self.project[1].weight)
-        calm_([output for layer in self.layers for output in (layer.attend.output, layer.think[-1])])
+        scale_residual_init_(
+            [output for layer in self.layers for output in (layer.attend.output, layer.feed_forward[-1])]
+        )
 
     def forward(self, memory: VisualMemory) -> Tensor:
         """-> (B, N, W)."""
@@ -97,29 +99,29 @@ class VisualEncoder(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Words look at the words before them, then at the image, then think."""
+    """Words look at the words before them, then at the image, then feed_forward."""
 
     def __init__(self, width: int, heads: int, hidden: int, dropout: float):
         super().__init__()
-        self.listen, self.listen_norm = SelfAttention(width, heads, dropout), nn.LayerNorm(width)
-        self.look, self.look_norm = CrossAttention(width, heads, dropout), nn.LayerNorm(width)
-        self.think, self.think_norm = feed_forward(width, hidden, dropout), nn.LayerNorm(width)
+        self.self_attention, self.self_attention_norm = SelfAttention(width, heads, dropout), nn.LayerNorm(width)
+        self.cross_attention, self.cross_attention_norm = CrossAttention(width, heads, dropout), nn.LayerNorm(width)
+        self.feed_forward, self.feed_forward_norm = feed_forward(width, hidden, dropout), nn.LayerNorm(width)
         self.dropout = Dropout(dropout)
 
     def heard(self, x: Tensor) -> Tensor:
         """Whole captions: x (B, R, T, W) -> (B, R, T, W)."""
-        words = self.listen(self.listen_norm(x).flatten(0, 1), causal=True)
+        words = self.self_attention(self.self_attention_norm(x).flatten(0, 1), causal=True)
         return x + self.dropout(words.view_as(x))
 
     def heard_next(self, x: Tensor, cache: WordCache, layer: int, bias: Tensor) -> Tensor:
         """The newest words: x (B, R, W), bias (B, 1, R, S) -> (B, R, W)."""
-        return x + self.dropout(self.listen.step(self.listen_norm(x), cache, layer, bias))
+        return x + self.dropout(self.self_attention.step(self.self_attention_norm(x), cache, layer, bias))
 
-    def seen(self, x: Tensor, memory: KeysValues, bias: Tensor, weigh: bool) -> tuple[Tensor, Tensor | None]:
+    def seen(self, x: Tensor, memory: KeysValues, bias: Tensor, need_weights: bool) -> tuple[Tensor, Tensor | None]:
         """x (B, R, W) or (B, R, T, W) -> the same shape, and attention (B, R[, T], N) if `weigh`."""
-        seen, attention = self.look(self.look_norm(x), memory, bias, weigh)
+        seen, attention = self.cross_attention(self.cross_attention_norm(x), memory, bias, need_weights)
         x = x + self.dropout(seen)
-        return x + self.dropout(self.think(self.think_norm(x))), attention
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x))), attention
 
 
 class Transformer(Decoder):
@@ -172,38 +174,44 @@ class Transformer(Decoder):
         if self.predict is not None:
             nn.init.normal_(self.predict.weight, std=0.02)
             nn.init.zeros_(self.predict.bias)
-        calm_([out for each in self.layers for out in (each.listen.output, each.look.output, each.think[-1])])
+        scale_residual_init_(
+            [
+                out
+                for each in self.layers
+                for out in (each.self_attention.output, each.cross_attention.output, each.feed_forward[-1])
+            ]
+        )
 
-    def prepare(self, memory: VisualMemory) -> Remembered:
+    def prepare(self, memory: VisualMemory) -> TransformerContext:
         tokens = self.encode(memory)  # (B, N, W)
-        remembered = [layer.look.remember(tokens) for layer in self.layers]
-        return Remembered(remembered, additive_mask(memory.mask, remembered[0][0].dtype)[:, None, None])
+        remembered = [layer.cross_attention.keys_values_of(tokens) for layer in self.layers]
+        return TransformerContext(remembered, additive_mask(memory.mask, remembered[0][0].dtype)[:, None, None])
 
     def read(self, words: Tensor, begin: int, end: int) -> Tensor:
         """words (B, R) at one place or (B, R, T) at several -> (B, R[, T], W)."""
         scaled = self.embed(words) * math.sqrt(self.embed.embedding_dim)
         return self.dropout(scaled + self.positions(begin, end, words.device))
 
-    def say(self, features: Tensor) -> Tensor:
+    def forward_head(self, features: Tensor) -> Tensor:
         features = self.norm(features)
         if self.predict is None:
             return F.linear(features, self.embed.weight, self.tied_bias)
         return self.predict(features)
 
-    def teach(self, context: Remembered, words: Tensor) -> Taught:
+    def forward_features(self, context: TransformerContext, words: Tensor) -> DecoderFeatures:
         x, attention = self.read(words, 0, words.shape[-1]), None  # (B, R, T, W)
         for layer, tokens in zip(self.layers, context.tokens, strict=True):
             x, attention = layer.seen(layer.heard(x), tokens, context.bias, layer is self.layers[-1])
-        return Taught(x, attention)
+        return DecoderFeatures(x, attention)
 
-    def start(self, context: Remembered, rows: int) -> WordState:
+    def start(self, context: TransformerContext, rows: int) -> WordState:
         return WordState.empty(len(context.bias), rows, len(self.layers), context.bias.device)
 
-    def step(self, context: Remembered, state: WordState, words: Tensor) -> StepOutput:
+    def step(self, context: TransformerContext, state: WordState, words: Tensor) -> StepOutput:
         x, attention = self.read(words, state.length, state.length + 1), None  # (B, R, W)
         state = state.said()
         bias = additive_mask(state.seen, context.bias.dtype)[:, None]  # (B, 1, R, S)
         for i, (layer, tokens) in enumerate(zip(self.layers, context.tokens, strict=True)):
             x = layer.heard_next(x, state.cache, i, bias)
             x, attention = layer.seen(x, tokens, context.bias, layer is self.layers[-1])
-        return StepOutput(self.say(x), state, attention)
+        return StepOutput(self.forward_head(x), state, attention)

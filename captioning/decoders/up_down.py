@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from captioning.decoders.base import Context, Decoder, State, StepOutput, Taught
+from captioning.decoders.base import Context, Decoder, DecoderFeatures, State, StepOutput
 from captioning.layers.additive_attention import AdditiveAttention
 from captioning.layers.dropout import Dropout
 from captioning.layers.linear import Linear
@@ -18,7 +18,7 @@ from captioning.text.vocabulary import PAD
 
 
 @dataclass
-class Glimpsed(Context):
+class UpDownContext(Context):
     """Tokens, their attention keys, and what the pooled vector adds to the attention LSTM at every word."""
 
     tokens: Tensor  # (B, N, D)
@@ -28,7 +28,7 @@ class Glimpsed(Context):
 
 
 @dataclass
-class TwoLSTMs(State):
+class UpDownState(State):
     """The attention LSTM below, the language LSTM above."""
 
     attention_hidden: Tensor  # (B, R, W)
@@ -77,37 +77,39 @@ class UpDown(Decoder):
         initialise_gates(self.pooled_gates, self.word_gates, self.attention_gates)
         initialise_gates(self.language_gates)
 
-    def prepare(self, memory: VisualMemory) -> Glimpsed:
+    def prepare(self, memory: VisualMemory) -> UpDownContext:
         tokens = self.project(memory.tokens)
         if self.token_positions:
             tokens = tokens + token_positions(memory, tokens.shape[-1])
-        return Glimpsed(tokens, self.attend.keys(tokens), memory.mask, self.pooled_gates(self.project(memory.pooled)))
+        return UpDownContext(
+            tokens, self.attend.keys(tokens), memory.mask, self.pooled_gates(self.project(memory.pooled))
+        )
 
-    def start(self, context: Glimpsed, rows: int) -> TwoLSTMs:
+    def start(self, context: UpDownContext, rows: int) -> UpDownState:
         nothing = start_cell(context.pooled, rows, self.width)
-        return TwoLSTMs(nothing, nothing, nothing, nothing)
+        return UpDownState(nothing, nothing, nothing, nothing)
 
-    def advance(self, context: Glimpsed, state: TwoLSTMs, given: Tensor) -> tuple[TwoLSTMs, Tensor]:
+    def advance(self, context: UpDownContext, state: UpDownState, given: Tensor) -> tuple[UpDownState, Tensor]:
         """given (B, R, 4W), what word and pooled vector add to the first gates -> next state, attention (B, R, N)."""
         said = torch.cat([state.language_hidden, state.attention_hidden], -1)
         hidden, cell = lstm_cell(given + self.attention_gates(said), state.attention_cell)  # (B, R, W)
         seen, attention = self.attend(hidden, context.keys, context.tokens, context.mask)  # (B, R, D), (B, R, N)
         known = torch.cat([seen, hidden, state.language_hidden], -1)
-        return TwoLSTMs(hidden, cell, *lstm_cell(self.language_gates(known), state.language_cell)), attention
+        return UpDownState(hidden, cell, *lstm_cell(self.language_gates(known), state.language_cell)), attention
 
-    def say(self, features: Tensor) -> Tensor:
+    def forward_head(self, features: Tensor) -> Tensor:
         return self.predict(self.dropout(features))
 
-    def step(self, context: Glimpsed, state: TwoLSTMs, words: Tensor) -> StepOutput:
+    def step(self, context: UpDownContext, state: UpDownState, words: Tensor) -> StepOutput:
         given = self.word_gates(self.dropout(self.embed(words))) + context.pooled[:, None]  # (B, R, 4W)
         state, attention = self.advance(context, state, given)
-        return StepOutput(self.say(state.language_hidden), state, attention)
+        return StepOutput(self.forward_head(state.language_hidden), state, attention)
 
-    def teach(self, context: Glimpsed, words: Tensor) -> Taught:
+    def forward_features(self, context: UpDownContext, words: Tensor) -> DecoderFeatures:
         given = self.word_gates(self.dropout(self.embed(words))) + context.pooled[:, None, None]  # (B, R, T, 4W)
         state, trace = self.start(context, words.shape[1]), []
         for now in given.unbind(2):
             state, attention = self.advance(context, state, now)
             trace.append((state.language_hidden, attention))
         hidden, attention = (torch.stack(part, 2) for part in zip(*trace, strict=True))  # (B, R, T, .)
-        return Taught(hidden, attention)
+        return DecoderFeatures(hidden, attention)

@@ -16,7 +16,7 @@ def due(step: int, device: torch.device) -> bool:
     return device.type == "cpu" or step % STEPS_BETWEEN == STEPS_BETWEEN - 1
 
 
-class Answers:
+class FinishedCaptions:
     """The captions of a whole batch, and which of its images are still at work."""
 
     def __init__(self, images: int, captions: int, max_words: int, device: torch.device):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from captioning.decoders.base import Context, Decoder
-from captioning.decoders.retrieval import Recall
+from captioning.decoders.retrieval import RetrievalDecoder
 from captioning.errors import UserError
 from captioning.generation.beam import beam, check_counts
 from captioning.generation.candidates import best_positions
@@ -29,11 +29,11 @@ def consensus(
     """Beam search, whose `beam_size` captions are ranked anew -> Generated with K = num_captions.
 
     The score of a caption is what beam search gives it plus `weight` times its mean CIDEr-D (0 to 10) with the captions
-    of the photos that a `Recall` decoder is reminded of (Devlin et al. 2015, arXiv:1505.04467, section 3; Mao et al.
+    of the photos that a `RetrievalDecoder` is reminded of (Devlin et al. 2015, arXiv:1505.04467, section 3; Mao et al.
     2015, arXiv:1412.6632, section 8). All other options are those of `beam`.
     Raises UserError for an option out of range, or a decoder that remembers nothing.
     """
-    if not isinstance(decoder, Recall):
+    if not isinstance(decoder, RetrievalDecoder):
         raise UserError(
             "generation=consensus needs a model that remembers photos and their captions: "
             "captioning remember model=NAME data=NAME output=FOLDER makes one of any other"

@@ -40,11 +40,11 @@ def explain(decoder: Decoder, context: Context, words: Tensor) -> tuple[Tensor, 
     """
     before = torch.cat([torch.full_like(words[..., :1], BOS), words[..., :-1]], -1)
     real = words != PAD
-    features, attention = decoder.teach(context, before)  # (B, K, T, W), (B, K, T, N)
+    features, attention = decoder.forward_features(context, before)  # (B, K, T, W), (B, K, T, N)
     log_probabilities = torch.zeros(words.shape, device=words.device)
     log_probabilities[real] = torch.cat(
         [
-            chosen_log_probabilities(decoder.say(known), said)
+            chosen_log_probabilities(decoder.forward_head(known), said)
             for known, said in zip(features[real].split(WORDS_AT_ONCE), words[real].split(WORDS_AT_ONCE), strict=True)
         ]
     )

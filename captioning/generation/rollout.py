@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from captioning.decoders.base import Context, Decoder
-from captioning.generation.batch import Answers, due
+from captioning.generation.batch import FinishedCaptions, due
 from captioning.generation.constraints import Limits, Rules
 from captioning.generation.output import Generated, generated
 from captioning.text.vocabulary import BOS, EOS, PAD
@@ -24,7 +24,7 @@ def rollout(
     """`rows` captions an image, each word `choose`n for every row by itself; scores are log-probabilities."""
     everything, device, images = context, context.device, len(context)
     rules = Rules(limits, device)
-    answers = Answers(images, rows, limits.max_words, device)
+    answers = FinishedCaptions(images, rows, limits.max_words, device)
     if not images:
         return Generated(answers.words, answers.scores)
     words = torch.full((images, rows, limits.max_words), PAD, device=device)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from captioning.decoders.base import Context, Decoder, State
-from captioning.generation.batch import Answers, due
+from captioning.generation.batch import FinishedCaptions, due
 from captioning.generation.candidates import best_words
 from captioning.generation.constraints import Limits, Rules
 from captioning.generation.forced import ForcedWords
@@ -79,7 +79,7 @@ class Search:
         self.plan, self.limits, self.forced = plan, limits, forced
         self.device = context.device
         self.rules = Rules(limits, self.device)
-        self.answers = Answers(len(context), plan.groups * plan.captions, limits.max_words, self.device)
+        self.answers = FinishedCaptions(len(context), plan.groups * plan.captions, limits.max_words, self.device)
 
     def run(self, decoder: Decoder, context: Context) -> tuple[Tensor, Tensor]:
         """-> words (B, G * captions, max_words) and normalised scores (B, G * captions), best first."""

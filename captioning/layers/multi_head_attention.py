@@ -100,15 +100,17 @@ class CrossAttention(nn.Module):
         nn.init.zeros_(self.query.bias)
         nn.init.zeros_(self.keys_values.bias)
 
-    def remember(self, tokens: Tensor) -> KeysValues:
+    def keys_values_of(self, tokens: Tensor) -> KeysValues:
         """Once per image. tokens (B, N, W) -> keys and values (B, H, N, d), laid out for being read at every word."""
         return tuple(split_heads(part, self.heads).contiguous() for part in self.keys_values(tokens).chunk(2, -1))
 
-    def forward(self, x: Tensor, memory: KeysValues, bias: Tensor, weigh: bool = False) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, x: Tensor, memory: KeysValues, bias: Tensor, need_weights: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
         """x (B, R, W) or (B, R, T, W), bias (B, 1, 1, N) -> as x, and the attention (B, R[, T], N) if `weigh`.
 
         All rows and words of an image lie side by side as queries, so that its tokens are never copied.
         """
         queries = split_heads(self.query(x).flatten(1, -2), self.heads)  # (B, H, R*T, d)
-        seen, attention = (weighed if weigh else unweighed)(queries, memory, bias, self.dropout)
+        seen, attention = (weighed if need_weights else unweighed)(queries, memory, bias, self.dropout)
         return self.output(seen).view_as(x), attention if attention is None else attention.view(*x.shape[:-1], -1)

@@ -9,7 +9,7 @@ from captioning.media.clip import Clip
 from captioning.media.kinds import is_clip
 
 
-def moves(image: Any) -> bool:
+def is_clip_input(image: Any) -> bool:
     """Whether something is a clip, or the file of one, rather than a picture."""
     return isinstance(image, Clip) or (isinstance(image, (str, os.PathLike)) and is_clip(image))
 

@@ -26,7 +26,7 @@ class TimeUp(Exception):
     """The time that reading a file may take has passed."""
 
 
-class Watched:
+class S2VTContext:
     """A file that is not read any more once the time is up, so that nothing inside FFmpeg goes on for ever.
 
     What counts is the time this thread works, so that a clip is not given up because the machine is busy with other
@@ -65,7 +65,7 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ShownFrame:
     """A decoded frame (av.VideoFrame), the tick of its stream at which it begins, and seconds from the first."""
 
     tick: int
@@ -81,7 +81,7 @@ class NoVideo(Exception):
 def open_stream(file: BinaryIO, *, time_limit: float | None, threads: int, max_pixels: int) -> Iterator[Stream]:
     """The first video stream of an open file. Raises NoVideo, TimeUp, and whatever PyAV does of a damaged file."""
     clock = time.thread_time if threads == 1 else time.monotonic  # with several, this one mostly waits
-    stream = Stream(Watched(file, time_limit, clock), threads, max_pixels)
+    stream = Stream(S2VTContext(file, time_limit, clock), threads, max_pixels)
     try:
         stream.measure()
         yield stream
@@ -92,11 +92,11 @@ def open_stream(file: BinaryIO, *, time_limit: float | None, threads: int, max_p
 class Stream:
     """Frames by time. Ticks are units of `tick` seconds, as they are in the file."""
 
-    def __init__(self, watched: Watched, threads: int, max_pixels: int):
+    def __init__(self, watched: S2VTContext, threads: int, max_pixels: int):
         self.watched, self.threads, self.max_pixels = watched, threads, max_pixels
         self.trouble: Exception | None = None  # why the last packet that could not be decoded could not be
         self.gap = USUAL_GAP
-        self.shown: Seen | None = None  # the frame that shows at the moment last asked for
+        self.shown: ShownFrame | None = None  # the frame that shows at the moment last asked for
         self._open()
 
     def measure(self) -> None:
@@ -122,7 +122,7 @@ class Stream:
         """How many times as wide as high a pixel is meant to be seen."""
         return float(self.video.sample_aspect_ratio or 1)
 
-    def at(self, moment: float) -> Seen | None:
+    def at(self, moment: float) -> ShownFrame | None:
         """The last frame that begins by this many seconds from the first, else the first; moments have to ascend.
 
         None where no frame can be decoded.
@@ -168,7 +168,7 @@ class Stream:
         self.packets = self.container.demux(self.video)
         self.queue: deque[Any] = deque()  # packets that are not decoded yet, of `held` bytes
         self.held = 0
-        self.frames: deque[Seen] = deque()  # decoded, and later than the one shown
+        self.frames: deque[ShownFrame] = deque()  # decoded, and later than the one shown
         self.fed: int | None = None  # the latest tick of a packet decoded
         self.number = 0
 
@@ -242,7 +242,7 @@ class Stream:
             at = frame.pts if self.timed else self.number
             self.number += 1
             if at is not None:
-                self.frames.append(Seen(at, (at - self.first) * self.tick, frame))
+                self.frames.append(ShownFrame(at, (at - self.first) * self.tick, frame))
         return True
 
     def _outshone(self, packet: Any, tick: int) -> bool:

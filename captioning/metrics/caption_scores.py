@@ -69,7 +69,7 @@ def metric_names(metrics: Sequence[str]) -> list[str]:
     return [name for name in ORDER if name in wanted]
 
 
-def evaluate(
+def score_captions(
     references: Mapping[ImageId, Sequence[str]],
     hypotheses: Mapping[ImageId, str],
     metrics: Sequence[str] = DEFAULT_METRICS,

@@ -30,6 +30,7 @@ from captioning.decoders.base import Decoder
 from captioning.encoders.base import Encoder, architecture
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
+from captioning.models.former_names import current_keys, with_current_names
 from captioning.models.shipped import MODEL_FILES
 from captioning.text.vocabulary import Vocabulary
 
@@ -182,7 +183,7 @@ def read_config(path: Path) -> dict[str, Any]:
     absent = [part for part in PARTS if not isinstance(config.get(part), dict)]
     if absent:
         raise UserError(f"{path} is not the configuration of a model: it does not describe {' or '.join(absent)}")
-    return config
+    return with_current_names(config)
 
 
 class _Loader(yaml.SafeLoader):
@@ -302,11 +303,10 @@ def fill(path: Path, shapes: Mapping[str, list[int]], parts: Mapping[str, nn.Mod
 
     A buffer that is still empty takes whatever shape the file has for it.
     """
-    wanted = {
-        key: list(tensor.shape) if tensor.numel() else shapes.get(key, [])
-        for part, module in parts.items()
-        for key, tensor in ((f"{part}.{name}", tensor) for name, tensor in module.state_dict().items())
-    }
+    own = {f"{part}.{name}": tensor for part, module in parts.items() for name, tensor in module.state_dict().items()}
+    names = current_keys(shapes, own)
+    shapes = {name: shapes[written] for name, written in names.items()}
+    wanted = {key: list(tensor.shape) if tensor.numel() else shapes.get(key, []) for key, tensor in own.items()}
     for name in (*wanted, *shapes):
         if shapes.get(name) != wanted.get(name):
             there, here = (f"of shape {found[name]}" if name in found else "absent" for found in (shapes, wanted))
@@ -317,7 +317,7 @@ def fill(path: Path, shapes: Mapping[str, list[int]], parts: Mapping[str, nn.Mod
         raise UserError(f"{path} is damaged, copy the folder again: {_one_line(error)}") from None
     try:
         for part, module in parts.items():
-            module.load_state_dict({name: weights[f"{part}.{name}"] for name in module.state_dict()})
+            module.load_state_dict({name: weights[names[f"{part}.{name}"]] for name in module.state_dict()})
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 

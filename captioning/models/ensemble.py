@@ -10,7 +10,7 @@ from captioning.encoders.base import Encoder
 from captioning.encoders.side_by_side import SideBySide
 from captioning.errors import UserError
 from captioning.models.bundle import Bundle, target
-from captioning.models.retrieval_memory import forgetting
+from captioning.models.retrieval_memory import without_retrieval
 
 Part = tuple[Encoder, dict[str, Any]]  # an encoder and its configuration
 
@@ -22,7 +22,7 @@ def join(bundles: Sequence[Bundle], names: Sequence[str]) -> Bundle:
     remember of photos (`captioning remember`) is left out.
     Raises UserError, by their `names`, where vocabularies differ or encoders cannot stand side by side.
     """
-    bundles = [forgetting(bundle) for bundle in bundles]
+    bundles = [without_retrieval(bundle) for bundle in bundles]
     first = bundles[0]
     for bundle, name in zip(bundles, names, strict=True):
         if bundle.vocabulary.words != first.vocabulary.words:

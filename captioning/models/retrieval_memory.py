@@ -8,7 +8,7 @@ from functools import partial
 
 from torch import Tensor
 
-from captioning.decoders.retrieval import Recall
+from captioning.decoders.retrieval import RetrievalDecoder
 from captioning.example import Example
 from captioning.generation.beam import beam
 from captioning.generation.consensus import consensus
@@ -31,13 +31,13 @@ def remembering(
     What it remembered before is replaced. Beam search becomes search by consensus, of twice as many captions.
     Raises UserError where there is no caption.
     """
-    before, bundle = bundle, forgetting(bundle)
+    before, bundle = bundle, without_retrieval(bundle)
     options = {"neighbours": neighbours, "sharpness": sharpness}
     sizes = {"visual_width": bundle.encoder.width, "vocabulary_size": len(bundle.vocabulary)}
-    decoder = Recall(bundle.decoder, **sizes, **options)
+    decoder = RetrievalDecoder(bundle.decoder, **sizes, **options)
     captions = [[bundle.vocabulary.encode(text) for text in example.captions] for example in examples]
-    decoder.remember(pooled, captions, dimensions=dimensions)
-    say = {"_target_": target(Recall), "decoder": bundle.config["decoder"], **options}
+    decoder.index_captions(pooled, captions, dimensions=dimensions)
+    say = {"_target_": target(RetrievalDecoder), "decoder": bundle.config["decoder"], **options}
     changed = replace(bundle, decoder=decoder.eval(), config=bundle.config | {"decoder": say})
     if before.generation.func is consensus:  # as it was told to be
         config = changed.config | {"generation": before.config["generation"]}
@@ -47,9 +47,9 @@ def remembering(
     return searching(changed, consensus, {"beam_size": 2 * bundle.generation.keywords.get("beam_size", 5)})
 
 
-def forgetting(bundle: Bundle) -> Bundle:
+def without_retrieval(bundle: Bundle) -> Bundle:
     """The model without what it remembers; search by consensus becomes beam search of half as many captions."""
-    if not isinstance(bundle.decoder, Recall):
+    if not isinstance(bundle.decoder, RetrievalDecoder):
         return bundle
     config = bundle.config | {"decoder": bundle.config["decoder"]["decoder"]}
     changed = replace(bundle, decoder=bundle.decoder.decoder, config=config)

@@ -12,10 +12,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from captioning.decoders.retrieval import forgetting
+from captioning.decoders.retrieval import without_retrieval
 from captioning.encoders.base import Encoder
 from captioning.encoders.side_by_side import SideBySide
 from captioning.errors import UserError
+from captioning.models.former_names import current_keys
 from captioning.text.vocabulary import Vocabulary
 
 
@@ -31,6 +32,7 @@ class Start:
         """Puts the weights of `part`, encoder or decoder, in. Raises UserError naming the first that does not fit."""
         own = module.state_dict()
         theirs = {name[len(part) + 1 :]: t for name, t in self.weights.items() if name.startswith(f"{part}.")}
+        theirs = {name: theirs[written] for name, written in current_keys(theirs, own).items()}
         for name in (*own, *theirs):
             there, here = (list(weights[name].shape) if name in weights else "absent" for weights in (theirs, own))
             if there != here:
@@ -66,7 +68,7 @@ def read_start(path: str | Path) -> Start:
     if path.is_dir():
         vocabulary = Vocabulary.load(path / "vocabulary.json")
         try:
-            return Start(path, vocabulary, forgetting(load_file(path / "weights.safetensors")))
+            return Start(path, vocabulary, without_retrieval(load_file(path / "weights.safetensors")))
         except (OSError, SafetensorError) as error:
             raise UserError(f"start={path}: weights.safetensors cannot be read: {error}") from None
     try:

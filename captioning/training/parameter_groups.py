@@ -23,13 +23,13 @@ def parameter_groups(module: nn.Module, **options: Any) -> list[dict[str, Any]]:
     return [group for group in groups if group["params"]]
 
 
-def compile_teaching(encoder: nn.Module, decoder: nn.Module) -> None:
+def compile_forward_features(encoder: nn.Module, decoder: nn.Module) -> None:
     """Compiles what only training does many times: the teacher-forced pass, and a learning encoder.
 
     Captions are generated step by step by the same code as ever, so that scores do not change.
     """
     # a recurrent decoder is unrolled, which makes one program for each length of captions
     torch._dynamo.config.cache_size_limit = max(64, torch._dynamo.config.cache_size_limit)
-    decoder.teach = torch.compile(decoder.teach)
+    decoder.forward_features = torch.compile(decoder.forward_features)
     if encoder.finetune:
         encoder.compile()

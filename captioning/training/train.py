@@ -29,7 +29,7 @@ from captioning.training.callbacks import AtomicCheckpointIO, Curves, Progress, 
 from captioning.training.disk_space import require_room_for_run
 from captioning.training.initial_weights import read_start
 from captioning.training.interruption import SaveOnSigterm, StopAtNaN
-from captioning.training.parameter_groups import compile_teaching
+from captioning.training.parameter_groups import compile_forward_features
 from captioning.training.summary import write_summary
 from captioning.training.weight_average import MovingAverage
 
@@ -67,7 +67,7 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
     if start:
         start.fill("decoder", decoder)
     if config.compile:
-        compile_teaching(encoder, decoder)
+        compile_forward_features(encoder, decoder)
     task = make_task(config, encoder, decoder, vocabulary, train_examples, val_examples)
     seen = {"source": source, "encoder": encoder, "store": store}
     data = make_data(config, task, train_examples, val_examples, seen)

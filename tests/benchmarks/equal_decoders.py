@@ -36,7 +36,7 @@ def end_by_place(decoder: Transformer) -> None:
     decoder.embed.weight[:, 0] = 0
     decoder.predict.weight[:, 0] = 0
     for layer in decoder.layers:
-        for output in (layer.listen.output, layer.look.output, layer.think[-1]):
+        for output in (layer.self_attention.output, layer.cross_attention.output, layer.feed_forward[-1]):
             output.weight[0] = 0
             output.bias[0] = 0
     decoder.predict.weight[EOS].normal_(std=0.12)
@@ -58,11 +58,11 @@ def trained(images: int) -> tuple[Transformer, VisualMemory]:
     """The decoder of the shipped model, and what its encoder makes of the first of Flickr8k's dev photos."""
     from captioning.data.benchmarks.flickr8k import Flickr8k
     from captioning.models.bundle import load_bundle
-    from captioning.models.retrieval_memory import forgetting
+    from captioning.models.retrieval_memory import without_retrieval
     from captioning.models.shipped import find_model
     from captioning.tasks.captioning.captioner import Captioner
 
-    model = Captioner(forgetting(load_bundle(find_model("flickr8k"))), device="cpu")
+    model = Captioner(without_retrieval(load_bundle(find_model("flickr8k"))), device="cpu")
     source = Flickr8k(Path(os.environ["CAPTIONING_DATA"]) / "flickr8k")
     with torch.no_grad():
         seen = [model.encoder.read(source.image(example)) for example in source.examples("val")[:images]]
@@ -75,7 +75,7 @@ def theirs(decoder: Transformer):
     """The same decoder as a `PegasusForConditionalGeneration`, whose encoder is not used."""
     from transformers import PegasusConfig, PegasusForConditionalGeneration
 
-    heads = decoder.layers[0].listen.heads
+    heads = decoder.layers[0].self_attention.heads
     config = PegasusConfig(
         vocab_size=decoder.embed.num_embeddings,
         d_model=decoder.embed.embedding_dim,
@@ -84,7 +84,7 @@ def theirs(decoder: Transformer):
         encoder_attention_heads=heads,
         decoder_attention_heads=heads,
         encoder_ffn_dim=HIDDEN,
-        decoder_ffn_dim=decoder.layers[0].think[0].out_features,
+        decoder_ffn_dim=decoder.layers[0].feed_forward[0].out_features,
         activation_function="relu",
         scale_embedding=True,
         max_position_embeddings=PLACES,
@@ -111,13 +111,13 @@ def theirs(decoder: Transformer):
         ):
             norm.load_state_dict(own_norm.state_dict())
         attention, look = layer.self_attn, layer.encoder_attn
-        fill((attention.q_proj, attention.k_proj, attention.v_proj), own.listen.inputs)
-        fill((look.q_proj,), own.look.query)
-        fill((look.k_proj, look.v_proj), own.look.keys_values)
-        fill((attention.out_proj,), own.listen.output)
-        fill((look.out_proj,), own.look.output)
-        fill((layer.fc1,), own.think[0])
-        fill((layer.fc2,), own.think[-1])
+        fill((attention.q_proj, attention.k_proj, attention.v_proj), own.self_attention.inputs)
+        fill((look.q_proj,), own.cross_attention.query)
+        fill((look.k_proj, look.v_proj), own.cross_attention.keys_values)
+        fill((attention.out_proj,), own.self_attention.output)
+        fill((look.out_proj,), own.cross_attention.output)
+        fill((layer.fc1,), own.feed_forward[0])
+        fill((layer.fc2,), own.feed_forward[-1])
     return model
 
 

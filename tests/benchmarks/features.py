@@ -133,7 +133,7 @@ def train(folder: Path, pictures: int) -> float:
     objective, decoder = CrossEntropy(), ShowAttendTell(**sizes, visual=32, attention=32)
     optimizer = torch.optim.Adam(decoder.parameters())
     for batch in read:
-        loss, _ = objective(decoder, decoder.prepare(batch.seen.float()), batch.words)
+        loss, _ = objective(decoder, decoder.prepare(batch.inputs.float()), batch.words)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

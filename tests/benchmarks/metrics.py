@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "metrics")]
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")]
 
 from harness import Figure, report, seconds  # noqa: E402
 from plain_cider import PlainCider, cut, sampled  # noqa: E402
 
 from captioning.metrics.bleu import bleu  # noqa: E402
-from captioning.metrics.caption_scores import evaluate, tokenized  # noqa: E402
+from captioning.metrics.caption_scores import score_captions, tokenized  # noqa: E402
 from captioning.metrics.cider import cider  # noqa: E402
 from captioning.metrics.ngrams import corpus_of  # noqa: E402
 from captioning.metrics.reward import CiderReward  # noqa: E402
@@ -68,7 +68,7 @@ def ours(captions: Captions) -> dict[str, float]:
     references = {image: those[:-1] for image, those in captions.items()}
     hypotheses = {image: those[-1] for image, those in captions.items()}
     taken = {}
-    taken["all"], _ = seconds(lambda: evaluate(references, hypotheses), repeat=1)
+    taken["all"], _ = seconds(lambda: score_captions(references, hypotheses), repeat=1)
     taken["tokenizer"], words = seconds(lambda: tokenized(list(captions), references, hypotheses))
     for name, metric in {"BLEU": bleu, "ROUGE-L": rouge_l, "CIDEr": cider}.items():
         taken[name], _ = seconds(lambda metric=metric: metric(corpus_of(*words)))

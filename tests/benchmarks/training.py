@@ -39,7 +39,7 @@ from captioning.tasks.captioning.self_critical import SelfCritical
 from captioning.tasks.captioning.task import CaptioningTask
 from captioning.text.vocabulary import EOS, Vocabulary
 from captioning.training.callbacks import SeedEveryStep
-from captioning.training.parameter_groups import compile_teaching
+from captioning.training.parameter_groups import compile_forward_features
 from captioning.training.schedules import constant
 
 PICTURES, TOKENS, WIDTH, WORDS, BATCH = 256, 49, 1280, 2500, 16
@@ -134,7 +134,7 @@ def measured(kind: str, objective: Objective, compiled: bool = False) -> tuple[f
             objective.reward = reward = TimedReward(reward)
         mouth = decoder(kind)
         if compiled:
-            compile_teaching(encoder, mouth)
+            compile_forward_features(encoder, mouth)
         task = TimedTask(
             encoder,
             mouth,

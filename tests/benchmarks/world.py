@@ -19,7 +19,7 @@ from omegaconf import open_dict
 
 from captioning.commands.hydra import conf_folder
 from captioning.data.synthetic.scenes import Scenes
-from captioning.metrics.caption_scores import evaluate
+from captioning.metrics.caption_scores import score_captions
 from captioning.runtime.allocator import keep_freed_memory
 from captioning.tasks.captioning.captioner import load
 from captioning.tasks.captioning.evaluation import caption_split
@@ -55,7 +55,7 @@ def blind_to_relations(source: Scenes) -> float:
         words = example.captions[0].split()
         hypotheses[example.id] = " ".join(OPPOSITES.get(word, word) if turned else word for word in words)
         references[example.id] = list(example.captions[1:])
-    return evaluate(references, hypotheses, metrics=("cider",)).corpus["CIDEr"]
+    return score_captions(references, hypotheses, metrics=("cider",)).corpus["CIDEr"]
 
 
 def learned(decoder: str, folder: Path) -> float:
@@ -68,7 +68,7 @@ def learned(decoder: str, folder: Path) -> float:
     references, hypotheses = caption_split(
         captioner, instantiate(config.data), "test", generation=captioner.strategy({"beam_size": 3})
     )
-    return evaluate(references, hypotheses, metrics=("cider",)).corpus["CIDEr"]
+    return score_captions(references, hypotheses, metrics=("cider",)).corpus["CIDEr"]
 
 
 def main() -> int:

@@ -17,9 +17,9 @@ def _no_gradients():
 
 def test_step_by_step_equals_teacher_forcing(decoder, seen):
     context, words = decoder.prepare(seen), captions()
-    taught = decoder.teach(context, words)
+    taught = decoder.forward_features(context, words)
     logits, attention, _ = steps(decoder, context, decoder.start(context, ROWS), words)
-    assert_same(logits, decoder.say(taught.features))
+    assert_same(logits, decoder.forward_head(taught.features))
     assert_same(decoder(context, words), logits)
     assert (attention is None) == (taught.attention is None)
     if attention is not None:
@@ -68,7 +68,7 @@ def test_the_order_of_a_batch_does_not_matter(decoder, seen):
 
 
 def test_attention_is_a_distribution_over_real_tokens(decoder, seen):
-    attention = decoder.teach(decoder.prepare(seen), captions()).attention
+    attention = decoder.forward_features(decoder.prepare(seen), captions()).attention
     if attention is None:
         pytest.skip("attends to nothing")
     assert attention.shape == (IMAGES, ROWS, LENGTH, max(COUNTS))

@@ -9,7 +9,7 @@ from small import EVERY, IMAGES, ROWS, SINGLE, VOCABULARY, assert_same, build, c
 
 from captioning.encoders.base import Encoder
 from captioning.text.vocabulary import PAD
-from captioning.training.parameter_groups import compile_teaching
+from captioning.training.parameter_groups import compile_forward_features
 
 
 def loss_of(logits, words):
@@ -110,7 +110,7 @@ def test_compiled_teaching_says_what_plain_teaching_says(monkeypatch):
     decoder, seen, words = build("transformer"), memory("grid"), captions()
     with torch.no_grad():
         expected = decoder(decoder.prepare(seen), words)
-    compile_teaching(Encoder(), decoder)
+    compile_forward_features(Encoder(), decoder)
     for mode in (torch.inference_mode, torch.enable_grad, torch.no_grad):
         with mode():
             assert_same(decoder(decoder.prepare(seen), words), expected)

@@ -13,8 +13,8 @@ from captioning.errors import UserError
 def test_an_ensemble_of_one_is_the_one(name):
     one = build(name)
     ensemble, seen, words = Ensemble([one]).eval(), memory("regions"), captions()
-    ours, theirs = (decoder.teach(decoder.prepare(seen), words) for decoder in (ensemble, one))
-    assert_same(ensemble.say(ours.features), one.say(theirs.features).log_softmax(-1))
+    ours, theirs = (decoder.forward_features(decoder.prepare(seen), words) for decoder in (ensemble, one))
+    assert_same(ensemble.forward_head(ours.features), one.forward_head(theirs.features).log_softmax(-1))
     assert theirs.attention is None if ours.attention is None else torch.equal(ours.attention, theirs.attention)
 
 
@@ -31,17 +31,17 @@ def test_each_decoder_may_look_at_a_memory_of_its_own():
     parts, words = [build("up_down"), build("meshed_memory")], captions()
     memories = [memory("grid"), of(memory("regions"), [0, 1, 2], tokens=5)]
     ensemble = Ensemble(parts).eval()
-    taught = ensemble.teach(ensemble.prepare(memories), words)
+    taught = ensemble.forward_features(ensemble.prepare(memories), words)
     expected = sum(part(part.prepare(seen), words).log_softmax(-1) for part, seen in zip(parts, memories, strict=True))
-    assert_same(ensemble.say(taught.features), expected / 2)
+    assert_same(ensemble.forward_head(taught.features), expected / 2)
     assert taught.attention is None, "attention to different tokens has no mean"
 
 
 def test_attention_is_the_mean_of_those_that_attend():
     parts, seen, words = [build("up_down"), build("transformer"), build("show_and_tell")], memory("grid"), captions()
-    first, second = (part.teach(part.prepare(seen), words).attention for part in parts[:2])
+    first, second = (part.forward_features(part.prepare(seen), words).attention for part in parts[:2])
     ensemble = Ensemble(parts).eval()
-    assert_same(ensemble.teach(ensemble.prepare(seen), words).attention, (first + second) / 2)
+    assert_same(ensemble.forward_features(ensemble.prepare(seen), words).attention, (first + second) / 2)
     assert first.shape[2] == LENGTH
 
 

@@ -19,7 +19,7 @@ from captioning.example import Example
 from captioning.generation.greedy import greedy
 from captioning.media.clip import FrameSampling
 from captioning.memory import VisualMemory
-from captioning.metrics.caption_scores import evaluate
+from captioning.metrics.caption_scores import score_captions
 from captioning.tasks.captioning.objectives import CrossEntropy
 from captioning.text.vocabulary import Vocabulary, sentence
 
@@ -98,7 +98,7 @@ def learned(name: str) -> tuple[float, float]:
     hypotheses = {e.id: sentence(vocabulary.decode(ids)) for e, ids in zip(val, said, strict=True)}
     references = {e.id: list(e.captions) for e in val}
     right = [any(f" {verb}" in hypotheses[e.id] for pair in VERBS[motion(e)] for verb in pair) for e in val]
-    return 100 * evaluate(references, hypotheses, metrics=("cider",)).corpus["CIDEr"], sum(right) / len(right)
+    return 100 * score_captions(references, hypotheses, metrics=("cider",)).corpus["CIDEr"], sum(right) / len(right)
 
 
 @pytest.mark.parametrize("name", ["s2vt", "temporal_attention", "transformer"])

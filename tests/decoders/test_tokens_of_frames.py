@@ -70,11 +70,11 @@ def test_attention_is_that_of_the_frame_times_that_within_it():
     torch.manual_seed(0)
     decoder, seen = HierarchicalAttention(**SMALL_ATTENTION).eval(), clips()
     decoder.attend_frames.score.weight.mul_(9)
-    attention = decoder.teach(decoder.prepare(seen), captions(images=2)).attention  # (B, R, T, N)
+    attention = decoder.forward_features(decoder.prepare(seen), captions(images=2)).attention  # (B, R, T, N)
     of_frames = Frames.of(seen).mean(attention.flatten(1, 2).transpose(1, 2))  # (B, F, R*T)
     decoder.attend_frames.score.weight.zero_()  # every frame alike: what is left is attention within
     even = decoder.prepare(seen)
-    within = decoder.teach(even, captions(images=2)).attention[:, :, 0]
+    within = decoder.forward_features(even, captions(images=2)).attention[:, :, 0]
     counts = Frames.of(seen).counts
     for clip, frames in enumerate((3, 2)):
         assert_same((of_frames[clip] * counts[clip][:, None]).sum(0), torch.ones(of_frames.shape[-1]))

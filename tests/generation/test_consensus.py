@@ -7,7 +7,7 @@ import pytest
 import torch
 from cases import VOCABULARY, WIDTH, build, memory
 
-from captioning.decoders.retrieval import Recall
+from captioning.decoders.retrieval import RetrievalDecoder
 from captioning.errors import UserError
 from captioning.generation.beam import beam
 from captioning.generation.consensus import consensus
@@ -18,7 +18,7 @@ PHOTOS, OPTIONS = 12, {"max_words": 7, "length_normalisation": "average"}
 
 
 @pytest.fixture
-def decoder() -> Recall:
+def decoder() -> RetrievalDecoder:
     """Remembers twelve photos, each with the beams of another image among its captions."""
     inside, images = build("transformer.Transformer"), memory()
     generator = torch.Generator().manual_seed(4)
@@ -28,7 +28,7 @@ def decoder() -> Recall:
         found = beam(inside, inside.prepare(images), beam_size=6, num_captions=6, max_words=7).words.tolist()
     remembered = [[*each, *found[i % len(found)][i % 5 :]] for i, each in enumerate(said)]
     sizes = {"visual_width": WIDTH, "vocabulary_size": VOCABULARY}
-    return Recall(inside, **sizes, neighbours=3).remember(pooled, remembered, dimensions=6).eval()
+    return RetrievalDecoder(inside, **sizes, neighbours=3).index_captions(pooled, remembered, dimensions=6).eval()
 
 
 def context(decoder):
@@ -48,7 +48,7 @@ def test_the_score_is_that_of_the_beam_and_the_agreement_with_similar_photos(dec
     seen = context(decoder)
     plain = beam(decoder, seen, beam_size=6, num_captions=6, **OPTIONS)
     found = consensus(decoder, seen, weight=weight, beam_size=6, num_captions=6, **OPTIONS)
-    said = decoder.captions.split(decoder.said.tolist())
+    said = decoder.captions.split(decoder.caption_counts.tolist())
     reward = CiderReward({photo: captions.tolist() for photo, captions in enumerate(said)})
     for image in range(len(plain.words)):
         expected = {}

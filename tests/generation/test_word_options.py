@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from table_decoder import TableDecoder
 
 from captioning.decoders.base import Decoder
-from captioning.decoders.retrieval import Recall
+from captioning.decoders.retrieval import RetrievalDecoder
 from captioning.errors import UserError
 from captioning.generation.beam import beam
 from captioning.generation.greedy import greedy
@@ -79,10 +79,10 @@ class OfAnyMemory(Decoder):
         return self.table.prepare(torch.arange(len(memory)))
 
 
-def reminded(table: TableDecoder) -> Recall:
+def reminded(table: TableDecoder) -> RetrievalDecoder:
     """The table with a memory of four photos, of each of which somebody said one word."""
-    decoder = Recall(OfAnyMemory(table), visual_width=4, vocabulary_size=len(VOCABULARY))
-    return decoder.remember(torch.eye(4), [[[UNK + 1 + i]] for i in range(4)])
+    decoder = RetrievalDecoder(OfAnyMemory(table), visual_width=4, vocabulary_size=len(VOCABULARY))
+    return decoder.index_captions(torch.eye(4), [[[UNK + 1 + i]] for i in range(4)])
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

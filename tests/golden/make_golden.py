@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "training")]
+sys.path[:0] = [str(HERE.parent / "support")]
 RUNS = {
     "show_and_tell": [],
     "self_critical": ["objective=self_critical", "objective.num_samples=3"],

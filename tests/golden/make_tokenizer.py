@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "metrics"))
+sys.path.insert(0, str(HERE.parent / "support"))
 
 from invented_captions import PIECES, invented_captions  # noqa: E402
 from official import official_apart, official_lines  # noqa: E402

@@ -8,7 +8,7 @@ from test_score_command import CAPTIONS, HYPOTHESES, coco, results
 
 from captioning.commands.score import score
 from captioning.metrics.bootstrap import bootstrap, interval, mean_of, paired_difference, resample_counts
-from captioning.metrics.caption_scores import evaluate
+from captioning.metrics.caption_scores import score_captions
 
 
 def test_a_resample_draws_as_many_images_as_there_are():
@@ -20,7 +20,7 @@ def test_a_resample_draws_as_many_images_as_there_are():
 def test_every_image_once_is_the_corpus_score(coco_last_against_others):
     references, hypotheses = coco_last_against_others
     images = list(references)[:200]
-    scores = evaluate({i: references[i] for i in images}, {i: hypotheses[i] for i in images})
+    scores = score_captions({i: references[i] for i in images}, {i: hypotheses[i] for i in images})
     for name, metric in scores.resamplable.items():
         assert bootstrap(metric, np.ones((1, 200)))[0] == pytest.approx(scores.corpus[name], rel=1e-12)
 
@@ -28,12 +28,14 @@ def test_every_image_once_is_the_corpus_score(coco_last_against_others):
 def test_a_resample_of_bleu_is_the_bleu_of_the_images_drawn(coco_last_against_others):
     references, hypotheses = coco_last_against_others
     images = list(references)[:40]
-    scores = evaluate({i: references[i] for i in images}, {i: hypotheses[i] for i in images})
+    scores = score_captions({i: references[i] for i in images}, {i: hypotheses[i] for i in images})
     draws = resample_counts(40, 3, seed=2)
     for row, drawn in enumerate(draws.astype(int)):
         times = zip(images, drawn, strict=True)
         copies = [(f"{image} {copy}", image) for image, number in times for copy in range(number)]
-        again = evaluate({key: references[i] for key, i in copies}, {key: hypotheses[i] for key, i in copies}, ["bleu"])
+        again = score_captions(
+            {key: references[i] for key, i in copies}, {key: hypotheses[i] for key, i in copies}, ["bleu"]
+        )
         for name, value in again.corpus.items():
             assert bootstrap(scores.resamplable[name], draws)[row] == pytest.approx(value, rel=1e-9)
 

@@ -12,7 +12,7 @@ from official import needs_java
 
 from captioning.errors import UserError
 from captioning.metrics import java
-from captioning.metrics.caption_scores import evaluate
+from captioning.metrics.caption_scores import score_captions
 from captioning.metrics.java import JavaProcess, MetricUnavailable, find_package_file
 from captioning.metrics.meteor import Meteor, meteor_of
 from captioning.metrics.spice import CORENLP_JARS, Spice, read_spice
@@ -161,7 +161,7 @@ def test_without_java_the_other_metrics_go_on(monkeypatch, metric):
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setattr("captioning.metrics.caption_scores.resident_meteor", Meteor)
-    scores = evaluate({1: ["a dog"]}, {1: "a dog"}, metrics=["bleu", metric])
+    scores = score_captions({1: ["a dog"]}, {1: "a dog"}, metrics=["bleu", metric])
     assert list(scores.corpus) == ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4"]
     assert scores.unavailable[metric.upper()] == (
         f"{metric.upper()} needs Java 8 or newer: install it, or set JAVA_HOME to where it is."

@@ -9,7 +9,7 @@ import pytest
 from invented_captions import PIECES
 
 from captioning.metrics.bleu import bleu
-from captioning.metrics.caption_scores import evaluate
+from captioning.metrics.caption_scores import score_captions
 from captioning.metrics.cider import cider
 from captioning.metrics.ngrams import corpus_of
 from captioning.metrics.rouge import lcs_lengths, rouge_l
@@ -90,8 +90,8 @@ def test_plain_cider_is_ten_for_the_only_reference_and_does_not_mind_the_length(
 def test_the_order_of_the_images_changes_no_score(coco_last_against_others):
     references, hypotheses = coco_last_against_others
     images = list(references)[:300]
-    forward = evaluate({i: references[i] for i in images}, {i: hypotheses[i] for i in images})
-    backward = evaluate({i: references[i] for i in reversed(images)}, {i: hypotheses[i] for i in images})
+    forward = score_captions({i: references[i] for i in images}, {i: hypotheses[i] for i in images})
+    backward = score_captions({i: references[i] for i in reversed(images)}, {i: hypotheses[i] for i in images})
     assert backward.images == forward.images[::-1]
     for name, values in forward.per_image.items():
         np.testing.assert_allclose(backward.per_image[name], values[::-1], rtol=1e-9, atol=1e-14)

@@ -10,7 +10,7 @@ import pytest
 
 from captioning.commands.score import score
 from captioning.errors import UserError
-from captioning.metrics.caption_scores import evaluate
+from captioning.metrics.caption_scores import score_captions
 from captioning.metrics.predictions import merge_predictions, read_predictions
 from captioning.metrics.references import read_references
 
@@ -83,26 +83,26 @@ def written(references, predictions, tmp_path, **options):
 @pytest.mark.parametrize("answers", [results, result_lines])
 def test_every_layout_gives_the_scores_of_its_captions(layout, answers, tmp_path):
     found = written(layout(CAPTIONS, tmp_path / "r"), [answers(HYPOTHESES, tmp_path / "p")], tmp_path)
-    assert found["results"][0]["scores"] == evaluate(CAPTIONS, HYPOTHESES).corpus
+    assert found["results"][0]["scores"] == score_captions(CAPTIONS, HYPOTHESES).corpus
 
 
 def test_flickr8k_text_is_scored_by_file_name(tmp_path):
     named = {f"{image}.jpg": caption for image, caption in HYPOTHESES.items()}
     found = written(flickr8k(CAPTIONS, tmp_path / "r.txt"), [results(named, tmp_path / "p.json")], tmp_path)
-    assert found["results"][0]["scores"] == evaluate(CAPTIONS, HYPOTHESES).corpus
+    assert found["results"][0]["scores"] == score_captions(CAPTIONS, HYPOTHESES).corpus
 
 
 @pytest.mark.parametrize("name", ["{}", "photos/COCO_{:012d}.jpg"])
 def test_an_image_is_found_by_its_id_as_text_and_by_its_file(files, tmp_path, name):
     named = {name.format(image): caption for image, caption in HYPOTHESES.items()}
     found = written(files[0], [result_lines(named, tmp_path / "p.jsonl", key="file")], tmp_path)
-    assert found["results"][0]["scores"] == evaluate(CAPTIONS, HYPOTHESES).corpus
+    assert found["results"][0]["scores"] == score_captions(CAPTIONS, HYPOTHESES).corpus
 
 
 def test_line_separators_inside_a_caption_lose_nothing(tmp_path):
     cut = {image: [caption.replace(" ", "\r\u2028", 1) for caption in those] for image, those in CAPTIONS.items()}
     found = written(coco(cut, tmp_path / "r"), [results(HYPOTHESES, tmp_path / "p")], tmp_path)
-    assert found["results"][0]["scores"] == evaluate(CAPTIONS, HYPOTHESES).corpus
+    assert found["results"][0]["scores"] == score_captions(CAPTIONS, HYPOTHESES).corpus
 
 
 def test_the_split_of_a_karpathy_file_is_that_of_the_predictions_or_the_one_asked_for(tmp_path):
@@ -178,7 +178,7 @@ def test_common_images_are_scored_where_allowed_and_the_rest_is_counted(files, t
     partial = results({1: HYPOTHESES[1], 3: HYPOTHESES[3], 8: "a"}, tmp_path / "partial.json")
     found = written(files[0], [partial], tmp_path, allow_missing=True)
     common = {i: CAPTIONS[i] for i in (1, 3)}, {i: HYPOTHESES[i] for i in (1, 3)}
-    assert found["results"][0]["scores"] == evaluate(*common).corpus
+    assert found["results"][0]["scores"] == score_captions(*common).corpus
     assert (found["results"][0]["images"], found["results"][0]["left_out"]) == (2, 2)
     assert "scored 2 images, left out 2" in capsys.readouterr().err
 
@@ -201,7 +201,7 @@ def test_several_results_stand_side_by_side(files, tmp_path, capsys):
 def test_the_csv_lists_every_image_worst_first(files, tmp_path):
     score(files[0], [files[1]], per_image=tmp_path / "images.csv")
     rows = list(csv.DictReader((tmp_path / "images.csv").open(encoding="utf-8")))
-    expected = evaluate(CAPTIONS, HYPOTHESES)
+    expected = score_captions(CAPTIONS, HYPOTHESES)
     assert [float(row["CIDEr"]) for row in rows] == sorted(expected.per_image["CIDEr"].tolist())
     assert {int(row["image_id"]): row["caption"] for row in rows} == HYPOTHESES
 
@@ -237,14 +237,14 @@ def test_predictions_of_several_processes_count_once():
     parts = [{1: "a", 3: "c"}, {2: "b", 4: "d"}, {1: "a again", 5: "e"}]
     assert merge_predictions(parts) == {1: "a", 3: "c", 2: "b", 4: "d", 5: "e"}
     split = merge_predictions([{1: HYPOTHESES[1], 2: HYPOTHESES[2]}, {3: HYPOTHESES[3], 1: HYPOTHESES[1]}])
-    assert evaluate(CAPTIONS, split).corpus == evaluate(CAPTIONS, HYPOTHESES).corpus
+    assert score_captions(CAPTIONS, split).corpus == score_captions(CAPTIONS, HYPOTHESES).corpus
 
 
 def test_evaluate_refuses_images_of_one_side_only():
     with pytest.raises(UserError, match="1 image of references is not in predictions, the first is 3"):
-        evaluate(CAPTIONS, {1: "a", 2: "b"})
+        score_captions(CAPTIONS, {1: "a", 2: "b"})
     with pytest.raises(UserError, match="1 images have no reference caption, the first is 3"):
-        evaluate({**CAPTIONS, 3: []}, HYPOTHESES)
+        score_captions({**CAPTIONS, 3: []}, HYPOTHESES)
 
 
 def test_what_is_read_is_what_was_written(files, tmp_path):
@@ -253,4 +253,4 @@ def test_what_is_read_is_what_was_written(files, tmp_path):
     unusual = {1: "\u201ca\u201d\tb\n\u2028c \U0001f600", 2: ""}
     assert read_predictions(results(unusual, tmp_path / "u.json")) == unusual
     assert read_predictions(result_lines(unusual, tmp_path / "u.jsonl")) == unusual
-    assert np.isfinite(list(evaluate({1: ["x"], 2: [""]}, unusual).corpus.values())).all()
+    assert np.isfinite(list(score_captions({1: ["x"], 2: [""]}, unusual).corpus.values())).all()

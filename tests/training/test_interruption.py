@@ -56,8 +56,9 @@ def test_told_to_end_a_run_saves_and_resumes_to_the_same_weights(tmp_path, step,
 
 
 def test_killed_at_any_moment_a_run_resumes_to_the_same_weights(tmp_path):
-    command = [sys.executable, Path(__file__).with_name("fuzz_kills.py"), "2", tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command = [sys.executable, Path(__file__).parents[1] / "fuzz" / "fuzz_kills.py", "2", tmp_path]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 kills" in done.stdout
 

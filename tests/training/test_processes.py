@@ -20,7 +20,7 @@ from captioning.training.summary import sweep_table
 def runs(tmp_path_factory):
     """The folder with the runs one/ and two/."""
     folder = tmp_path_factory.mktemp("processes")
-    command = [sys.executable, Path(__file__).with_name("two_processes.py"), folder]
+    command = [sys.executable, Path(__file__).parents[1] / "support" / "two_processes.py", folder]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder

@@ -20,7 +20,7 @@ from captioning.generation.beam import beam
 from captioning.generation.consensus import consensus
 from captioning.generation.constraints import Limits
 from captioning.generation.sampling import sample
-from captioning.media.clip_inputs import as_clip, moves
+from captioning.media.clip_inputs import as_clip, is_clip_input
 from captioning.media.images import find_images
 from captioning.media.pictures import Picture, as_picture
 from captioning.metrics.caption_scores import DEFAULT_METRICS
@@ -129,7 +129,7 @@ class Captioner:
         evaluation computes them: 0 to 1, CIDEr 0 to 10. `options` go to the generation.
         Raises UserError naming a picture that is missing, unreadable or without a reference.
         """
-        from captioning.metrics.caption_scores import evaluate
+        from captioning.metrics.caption_scores import score_captions
 
         texts = {key: [said] if isinstance(said, str) else list(said) for key, said in references.items()}
         if not texts:
@@ -140,7 +140,7 @@ class Captioner:
             if isinstance(found, UserError):
                 raise found
             hypotheses[key] = found[0].text
-        return evaluate(texts, hypotheses, metrics).corpus
+        return score_captions(texts, hypotheses, metrics).corpus
 
     def strategy(self, options: Mapping[str, Any]) -> Callable:
         """The bundle's generation with `options` on top.
@@ -181,7 +181,7 @@ class Captioner:
 
     def _read(self, image: Any) -> Seen | UserError:
         try:
-            if self.encoder.takes == "clip" or moves(image):
+            if self.encoder.takes == "clip" or is_clip_input(image):
                 return self.clip_encoder, self.clip_encoder.read(as_clip(image))
             return self.encoder, self.encoder.read(as_picture(image, self.encoder.size))
         except UserError as error:
@@ -190,7 +190,7 @@ class Captioner:
     def _look(self, image: Picture, details: bool) -> tuple[Seen | UserError, Image.Image | None]:
         """What the encoder reads or the error, and with `details` a small copy of the picture."""
         seen = self._read(image)
-        if not details or isinstance(seen, UserError) or moves(image):
+        if not details or isinstance(seen, UserError) or is_clip_input(image):
             return seen, None
         with suppress(UserError):  # of a pipe, read once, there is no second look
             return seen, thumbnail(as_picture(image, THUMBNAIL))

@@ -50,7 +50,7 @@ def caption_split(
     hypotheses: dict[int | str, str] = {}
     with progress_bar(f"{source.name} {split}") as report:
         for batch in loader(data, EpochSampler(len(data), shuffle=False), batch_size, num_workers):
-            seen = batch.seen.to(captioner.device)
+            seen = batch.inputs.to(captioner.device)
             memory = seen if isinstance(seen, VisualMemory) else encoder(seen)
             captions = describe(captioner.decoder, memory, captioner.vocabulary, generation or captioner.strategy({}))
             hypotheses |= {key: best[0].text for key, best in zip(batch.ids, captions, strict=True)}

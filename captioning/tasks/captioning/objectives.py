@@ -88,13 +88,13 @@ class CrossEntropy(Objective):
     ) -> tuple[Tensor, Parts]:
         inputs, targets = words[:, :, :-1], words[:, :, 1:]
         if self.own_words:
-            inputs = with_own_words(decoder, context, words, self.own_words)
+            inputs = scheduled_sampling_inputs(decoder, context, words, self.own_words)
         if self.word_dropout:
-            inputs = with_unknown_words(inputs, self.word_dropout)
+            inputs = word_dropout(inputs, self.word_dropout)
         loss, attention = cross_entropy(decoder, context, inputs, targets, self.label_smoothing)
         parts = {"loss": loss}
         if self.attention_penalty and attention is not None:
-            parts["attention_penalty"] = penalty = doubly_stochastic(attention, asked_for(targets))
+            parts["attention_penalty"] = penalty = doubly_stochastic(attention, target_mask(targets))
             loss = loss + self.attention_penalty * penalty
         return loss, parts
 
@@ -102,7 +102,7 @@ class CrossEntropy(Objective):
         return cross_entropy(decoder, context, words[:, :, :-1], words[:, :, 1:], self.label_smoothing)[0]
 
 
-def asked_for(targets: Tensor) -> Tensor:
+def target_mask(targets: Tensor) -> Tensor:
     """Which words are to be learned: neither padding nor unknown, the shape of `targets`."""
     return (targets != PAD) & (targets != UNK)
 
@@ -111,11 +111,11 @@ def cross_entropy(
     decoder: Decoder, context: Context, inputs: Tensor, targets: Tensor, label_smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor | None]:
     """What is read and what should follow, (B, R, T) each -> the mean over words, and the attention (B, R, T, N)."""
-    features, attention = decoder.teach(context, inputs)
-    real = asked_for(targets)
-    logits = decoder.say(features[real]).float()  # (words, V)
-    surprise = F.cross_entropy(logits, targets[real], label_smoothing=label_smoothing, reduction="none")
-    return mean_over_processes(surprise), attention
+    features, attention = decoder.forward_features(context, inputs)
+    real = target_mask(targets)
+    logits = decoder.forward_head(features[real]).float()  # (words, V)
+    negative_log_likelihood = F.cross_entropy(logits, targets[real], label_smoothing=label_smoothing, reduction="none")
+    return mean_over_processes(negative_log_likelihood), attention
 
 
 def doubly_stochastic(attention: Tensor, real: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ def doubly_stochastic(attention: Tensor, real: Tensor) -> Tensor:
     return mean_over_processes((1 - spent) ** 2)
 
 
-def with_own_words(decoder: Decoder, context: Context, words: Tensor, probability: float) -> Tensor:
+def scheduled_sampling_inputs(decoder: Decoder, context: Context, words: Tensor, probability: float) -> Tensor:
     """words (B, R, T+1) from BOS to EOS -> what to read (B, R, T): each word after BOS is with `probability` one that
     the decoder draws after what it has read so far. Ends stay in their places, so that the targets stay theirs."""
     given = words[:, :, 1:]  # (B, R, T)
@@ -141,7 +141,7 @@ def with_own_words(decoder: Decoder, context: Context, words: Tensor, probabilit
     return torch.cat([torch.full_like(said[:, :, :1], BOS), said[:, :, : given.shape[2] - 1]], 2)
 
 
-def with_unknown_words(inputs: Tensor, probability: float) -> Tensor:
+def word_dropout(inputs: Tensor, probability: float) -> Tensor:
     """inputs (B, R, T) -> the same, each word with `probability` an unknown one."""
     lost = torch.rand(inputs.shape, device=inputs.device) < probability
     return inputs.masked_fill(lost & (inputs > UNK), UNK)

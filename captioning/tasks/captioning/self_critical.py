@@ -86,11 +86,13 @@ class SelfCritical(Objective):
         drawn = drawn.cpu().numpy()
         with ThreadPoolExecutor(1) as beside:  # the rewards are counted while the device works
             pending = beside.submit(self.reward, ids, drawn)
-            surprise, real, attention = surprises(decoder, context, samples)  # (words,), (B, R, T), (B, R, T, N)
+            negative_log_likelihood, real, attention = negative_log_likelihoods(
+                decoder, context, samples
+            )  # (words,), (B, R, T), (B, R, T, N)
             rewards = pending.result()
         rewards, baseline = self.compared(rewards)  # (B, R) each
-        advantage = torch.from_numpy(rewards - baseline).to(surprise)  # (B, R)
-        loss = mean_over_processes(advantage[..., None].expand_as(real)[real] * surprise)
+        advantage = torch.from_numpy(rewards - baseline).to(negative_log_likelihood)  # (B, R)
+        loss = mean_over_processes(advantage[..., None].expand_as(real)[real] * negative_log_likelihood)
         parts = {"loss": loss, **self.figures(drawn[:, -self.num_samples :], rewards, baseline)}
         if self.attention_penalty and attention is not None:
             parts["attention_penalty"] = penalty = doubly_stochastic(attention, real)
@@ -123,7 +125,9 @@ class SelfCritical(Objective):
         return {name: torch.tensor(float(value)) for name, value in found.items()}
 
 
-def surprises(decoder: Decoder, context: Context, samples: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+def negative_log_likelihoods(
+    decoder: Decoder, context: Context, samples: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """-log p of every word of samples (B, R, T), ends included, with gradients -> (words,), where they are (B, R, T),
     and the attention under it (B, R, T, N).
 
@@ -131,8 +135,8 @@ def surprises(decoder: Decoder, context: Context, samples: Tensor) -> tuple[Tens
     """
     real = samples != PAD
     before = torch.cat([torch.full_like(samples[..., :1], BOS), samples[..., :-1]], -1)
-    features, attention = decoder.teach(context, before)
-    logits = decoder.say(features[real]).float()  # (words, V)
+    features, attention = decoder.forward_features(context, before)
+    logits = decoder.forward_head(features[real]).float()  # (words, V)
     never = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
     never[list(NEVER)] = True
     logits = logits.masked_fill(never, -torch.inf)

@@ -17,11 +17,11 @@ from captioning.encoders.base import Encoder
 from captioning.generation.word_options import with_vocabulary
 from captioning.layers.without_dropout import without_dropout
 from captioning.memory import VisualMemory
-from captioning.metrics.caption_scores import evaluate
+from captioning.metrics.caption_scores import score_captions
 from captioning.metrics.predictions import merge_predictions
 from captioning.runtime.all_processes import of_all_processes
 from captioning.tasks.captioning.augmentation import Augmentation
-from captioning.tasks.captioning.objectives import Objective, asked_for
+from captioning.tasks.captioning.objectives import Objective, target_mask
 from captioning.text.vocabulary import SPECIALS, Vocabulary, sentence
 from captioning.training.parameter_groups import parameter_groups
 
@@ -66,7 +66,7 @@ class CaptioningTask(pl.LightningModule):
 
     def prepare(self, batch: Batch) -> Context:
         """What the decoder needs of a batch."""
-        return self.decoder.prepare(self.see(batch.seen))
+        return self.decoder.prepare(self.see(batch.inputs))
 
     def on_train_start(self) -> None:
         self.on_train_epoch_start()  # which Lightning leaves out where a run goes on in the middle of an epoch
@@ -82,7 +82,7 @@ class CaptioningTask(pl.LightningModule):
             without_dropout(self.decoder)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        memory, words = self.see(batch.seen), batch.words
+        memory, words = self.see(batch.inputs), batch.words
         if self.augmentation is not None:
             memory, words = self.augmentation(memory, words)
         loss, parts = self.objective(self.decoder, self.decoder.prepare(memory), words, batch.ids)
@@ -96,7 +96,7 @@ class CaptioningTask(pl.LightningModule):
     def validation_step(self, batch: Batch, index: int) -> None:
         with torch.autocast(self.device.type, enabled=False):  # scores do not depend on the precision of training
             context = self.prepare(batch)
-            if batch.words is not None and (words := int(asked_for(batch.words[:, :, 1:]).sum())):
+            if batch.words is not None and (words := int(target_mask(batch.words[:, :, 1:]).sum())):
                 loss = self.objective.validate(self.decoder, context, batch.words)
                 self.losses.append((float(loss), words))
             generated = self.generation(self.decoder, context, max_words=self.vocabulary.max_words)
@@ -112,7 +112,7 @@ class CaptioningTask(pl.LightningModule):
             total = sum(loss * words for loss, words in losses)
             self.log("val/loss", total / sum(words for _, words in losses), rank_zero_only=False, prog_bar=True)
         references = {key: self.references[key] for key in hypotheses}
-        scores = evaluate(references, hypotheses, metrics=self.metrics).corpus
+        scores = score_captions(references, hypotheses, metrics=self.metrics).corpus
         shown = {f"val/{name}": 100 * value for name, value in scores.items()}
         self.log_dict(shown, rank_zero_only=False, prog_bar=False)
 

@@ -1,4 +1,5 @@
-"""Damage clips in every way that a disk or a network does, and look at them: python tests/data/fuzz_clips.py [N] [SEED]
+"""Damage clips in every way that a disk or a network does, and look at them: make fuzz, or
+PYTHONPATH=tests/support python tests/fuzz/fuzz_clips.py [N] [SEED]
 
 FFmpeg runs in a process of its own, so that a crash of it is seen and the rest goes on.
 """
@@ -58,7 +59,9 @@ class Looker:
 
     def __init__(self) -> None:
         command = [sys.executable, __file__, "--look"]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": environment}
+        self.process = subprocess.Popen(command, text=True, bufsize=1, **pipes)
         self.process.stdout.readline()  # it has started
 
     def look(self, path: Path) -> str:

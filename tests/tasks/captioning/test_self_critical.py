@@ -10,7 +10,7 @@ from captioning.decoders.transformer import Transformer
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
 from captioning.tasks.captioning.collapse import CollapseWatch, share_that_breaks_off
-from captioning.tasks.captioning.self_critical import SelfCritical, reference_ids, surprises
+from captioning.tasks.captioning.self_critical import SelfCritical, negative_log_likelihoods, reference_ids
 from captioning.text.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
 
 WORDS = Vocabulary("a dog cat runs sits red blue on".split(), max_words=6)
@@ -96,14 +96,14 @@ def test_words_are_as_likely_as_the_sampler_says():
 
     samples = sample(model, model.prepare(memory()), num_samples=6, max_words=6).words
     with torch.no_grad():
-        surprise, real, _ = surprises(model, model.prepare(memory()), samples)
+        negative_log_likelihood, real, _ = negative_log_likelihoods(model, model.prepare(memory()), samples)
     every = torch.cartesian_prod(*[torch.arange(len(WORDS))] * 2)  # captions of two words, cut there
     with torch.no_grad():
         pairs = every[(every[:, 0] > UNK) & ((every[:, 1] > UNK) | (every[:, 1] == EOS))]
-        chances, inside, _ = surprises(model, model.prepare(memory()), pairs.expand(3, -1, -1))
+        chances, inside, _ = negative_log_likelihoods(model, model.prepare(memory()), pairs.expand(3, -1, -1))
     total = torch.zeros(inside.shape).masked_scatter(inside, -chances).sum(-1).exp().sum(1)
     torch.testing.assert_close(total, torch.ones(3))
-    assert real.sum() == (samples != PAD).sum() == len(surprise)
+    assert real.sum() == (samples != PAD).sum() == len(negative_log_likelihood)
 
 
 def test_with_the_mean_of_the_others_advantages_sum_to_zero():

@@ -60,7 +60,7 @@ def test_an_empty_box_says_what_to_name(box):
 
 
 def test_the_wheel_takes_the_models_along():
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     if sys.version_info >= (3, 11):
         import tomllib
 

@@ -17,7 +17,7 @@ from small import (
     recall,
 )
 
-from captioning.decoders.retrieval import Recall, forgetting
+from captioning.decoders.retrieval import RetrievalDecoder, without_retrieval
 from captioning.decoders.transformer import Transformer
 from captioning.errors import UserError
 from captioning.text.vocabulary import EOS
@@ -49,8 +49,8 @@ def test_a_photo_reminds_of_itself_first_and_most():
 def test_likeness_is_that_of_standardised_features_where_nothing_is_left_out():
     pooled = torch.randn(40, VISUAL_WIDTH, generator=torch.Generator().manual_seed(2)) * torch.arange(1, 13)
     new = torch.randn(3, VISUAL_WIDTH, generator=torch.Generator().manual_seed(3)) * torch.arange(1, 13)
-    decoder = Recall(build("transformer"), **SIZES, neighbours=40, sharpness=3.0)
-    context = decoder.remember(pooled, [[[5, EOS]]] * 40, dimensions=VISUAL_WIDTH).prepare(seen(new))
+    decoder = RetrievalDecoder(build("transformer"), **SIZES, neighbours=40, sharpness=3.0)
+    context = decoder.index_captions(pooled, [[[5, EOS]]] * 40, dimensions=VISUAL_WIDTH).prepare(seen(new))
     deviation = pooled.std(0, unbiased=False) + 1e-3
     old, new = ((each - pooled.mean(0)) / deviation for each in (pooled, new))
     cosines = torch.cosine_similarity(new[:, None], old[None], dim=-1)
@@ -68,7 +68,7 @@ def test_fewer_photos_than_neighbours_are_all_remembered():
 @torch.no_grad()
 def test_what_is_remembered_comes_back_from_the_weights():
     first = recall(Transformer(**SMALL_TRANSFORMER), neighbours=5)
-    second = Recall(Transformer(**SMALL_TRANSFORMER), **SIZES, neighbours=5)
+    second = RetrievalDecoder(Transformer(**SMALL_TRANSFORMER), **SIZES, neighbours=5)
     second.load_state_dict(first.state_dict())
     words = captions()
     for images in (memory("grid"), memory("clips")):
@@ -83,9 +83,9 @@ def test_without_its_memory_it_is_the_decoder_that_it_was():
     weights = {"encoder.layer": torch.zeros(1)}
     plain = weights | {f"decoder.{name}": value for name, value in inside.state_dict().items()}
     remembering = weights | {f"decoder.{name}": value for name, value in recall(inside).state_dict().items()}
-    assert forgetting(remembering).keys() == plain.keys()
-    assert all(torch.equal(value, plain[name]) for name, value in forgetting(remembering).items())
-    assert forgetting(plain) == plain
+    assert without_retrieval(remembering).keys() == plain.keys()
+    assert all(torch.equal(value, plain[name]) for name, value in without_retrieval(remembering).items())
+    assert without_retrieval(plain) == plain
 
 
 SPOILED = {
@@ -93,11 +93,11 @@ SPOILED = {
     "offset": lambda t: t[:-1],
     "keys": lambda t: t * torch.inf,
     "captions": lambda t: t + VOCABULARY,
-    "said": lambda t: t * 0,
+    "caption_counts": lambda t: t * 0,
 }
 OF_ANOTHER_KIND = {
     "captions": lambda t: t.long() + 2**16,
-    "said": lambda t: t.float(),
+    "caption_counts": lambda t: t.float(),
     "keys": lambda t: t.to(torch.int8),
 }
 
@@ -107,12 +107,14 @@ def test_numbers_of_another_kind_are_refused(part):
     state = recall(build("transformer")).state_dict()
     state[part] = OF_ANOTHER_KIND[part](state[part])
     with pytest.raises(UserError, match=f"{part} has other numbers"):
-        Recall(build("transformer"), **SIZES).load_state_dict(state)
+        RetrievalDecoder(build("transformer"), **SIZES).load_state_dict(state)
 
 
 def test_no_more_is_kept_than_photos_differ_in():
     pooled = torch.randn(4, VISUAL_WIDTH, generator=torch.Generator().manual_seed(2))
-    decoder = Recall(build("transformer"), **SIZES).remember(pooled.half(), [[[5, EOS]]] * 4, dimensions=9)
+    decoder = RetrievalDecoder(build("transformer"), **SIZES).index_captions(
+        pooled.half(), [[[5, EOS]]] * 4, dimensions=9
+    )
     assert decoder.keys.shape == (4, 3)
 
 
@@ -121,19 +123,19 @@ def test_a_memory_whose_parts_do_not_fit_is_refused(part):
     state = recall(build("transformer")).state_dict()
     state[part] = SPOILED[part](state[part])
     with pytest.raises(UserError, match="captioning remember"):
-        Recall(build("transformer"), **SIZES).load_state_dict(state)
+        RetrievalDecoder(build("transformer"), **SIZES).load_state_dict(state)
 
 
 def test_what_cannot_remember_says_so():
-    decoder = Recall(build("transformer"), **SIZES)
+    decoder = RetrievalDecoder(build("transformer"), **SIZES)
     with pytest.raises(UserError, match="remembers nothing yet"):
         decoder.prepare(memory("grid"))
     with pytest.raises(UserError, match="every photo needs a caption"):
-        decoder.remember(torch.zeros(2, VISUAL_WIDTH), [[[5, EOS]], []])
+        decoder.index_captions(torch.zeros(2, VISUAL_WIDTH), [[[5, EOS]], []])
     with pytest.raises(UserError, match="remembers nothing yet"):
-        Recall(recall(build("transformer")), **SIZES)
+        RetrievalDecoder(recall(build("transformer")), **SIZES)
     with pytest.raises(UserError, match="rows of 12 finite numbers"):
-        decoder.remember(torch.full((1, VISUAL_WIDTH), torch.nan), [[[5, EOS]]])
+        decoder.index_captions(torch.full((1, VISUAL_WIDTH), torch.nan), [[[5, EOS]]])
 
 
 @pytest.mark.parametrize(
@@ -142,4 +144,4 @@ def test_what_cannot_remember_says_so():
 )
 def test_options_out_of_range_are_named(options):
     with pytest.raises(UserError, match=next(iter(options))):
-        Recall(build("transformer"), **SIZES, **options)
+        RetrievalDecoder(build("transformer"), **SIZES, **options)

@@ -1,7 +1,7 @@
 """Kills a tiny run at random moments (SIGKILL), resumes it, and compares where it ends with a run never killed.
 
-python tests/training/fuzz_kills.py [KILLS=50] [FOLDER] [SEED=0]. Each attempt is a fork, so that PyTorch is imported
-once.
+PYTHONPATH=tests/support python tests/fuzz/fuzz_kills.py [KILLS=50] [FOLDER] [SEED=0]
+Each attempt is a fork, so that PyTorch is imported once.
 """
 
 import os

@@ -10,7 +10,7 @@ from tiny_model import pictures, tiny_bundle
 
 import captioning
 from captioning.errors import UserError
-from captioning.metrics.caption_scores import evaluate
+from captioning.metrics.caption_scores import score_captions
 from captioning.runtime.prefetch import read_ahead
 from captioning.tasks.captioning.captioner import Captioner
 
@@ -89,7 +89,7 @@ def test_scores_are_those_of_the_metrics_for_the_same_captions(captioner, folder
     paths = sorted(folder.glob("*.png"))
     references = {path: ["a dog runs on grass", "the cat sits"] for path in paths}
     said = dict(zip(paths, (caption.text for caption in captioner.caption(paths)), strict=True))
-    expected = evaluate(references, said, ("bleu", "cider")).corpus
+    expected = score_captions(references, said, ("bleu", "cider")).corpus
     assert captioner.score(references, metrics=("bleu", "cider")) == expected
     by_name = {path.name: captions for path, captions in references.items()}
     assert captioner.score(by_name, images=folder, metrics=("bleu", "cider")) == expected

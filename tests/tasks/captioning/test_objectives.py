@@ -6,7 +6,7 @@ from test_self_critical import WORDS, decoder, memory
 
 from captioning.batches import pad_words
 from captioning.errors import UserError
-from captioning.tasks.captioning.objectives import CrossEntropy, with_own_words, with_unknown_words
+from captioning.tasks.captioning.objectives import CrossEntropy, scheduled_sampling_inputs, word_dropout
 from captioning.text.vocabulary import BOS, EOS, PAD, UNK
 
 DOG, CAT, RUNS = (WORDS.ids[word] for word in ("dog", "cat", "runs"))
@@ -33,8 +33,8 @@ def test_own_words_are_the_decoders_and_ends_stay(kind):
     model = decoder(kind)
     context = model.prepare(memory())
     given = CAPTIONS[..., :-1]
-    assert torch.equal(with_own_words(model, context, CAPTIONS, 0.0), given)
-    drawn = torch.stack([with_own_words(model, context, CAPTIONS, 1.0) for _ in range(30)])
+    assert torch.equal(scheduled_sampling_inputs(model, context, CAPTIONS, 0.0), given)
+    drawn = torch.stack([scheduled_sampling_inputs(model, context, CAPTIONS, 1.0) for _ in range(30)])
     fixed = (given == BOS) | (given == EOS) | (given == PAD)
     assert all(torch.equal(each[fixed], given[fixed]) for each in drawn)
     assert (drawn[:, ~fixed] > UNK).any(0).all() and (drawn != given).any()
@@ -51,14 +51,14 @@ def test_own_words_are_drawn_after_what_was_read():
     context = model.prepare(memory())
     reference = torch.full((3, 1, 7), DOG)
     reference[..., 0], reference[..., -1] = BOS, EOS
-    read = with_own_words(model, context, reference, 1.0)
+    read = scheduled_sampling_inputs(model, context, reference, 1.0)
     assert torch.equal(read[..., 1:], greedy(model, context, max_words=6).words[..., :5])
 
 
 def test_unknown_words_take_the_place_of_words_alone():
-    lost = with_unknown_words(CAPTIONS, 0.999999)
+    lost = word_dropout(CAPTIONS, 0.999999)
     assert torch.equal(lost, CAPTIONS.masked_fill(CAPTIONS > UNK, UNK))
-    assert torch.equal(with_unknown_words(CAPTIONS, 0.0), CAPTIONS)
+    assert torch.equal(word_dropout(CAPTIONS, 0.0), CAPTIONS)
 
 
 def test_unknown_words_and_padding_are_not_asked_for():

@@ -1,4 +1,5 @@
-"""Damage feature files in every way and see that nobody believes them: python tests/data/fuzz_features.py [N] [SEED]
+"""Damage feature files in every way and see that nobody believes them: make fuzz, or
+PYTHONPATH=tests/support python tests/fuzz/fuzz_features.py [N] [SEED]
 
 N files are cut short or have bits flipped, a third each stores, TSV and .npz. Reading one has to end in an error that
 names the file, or give what was there before. A TSV has no checksum: there a flipped bit may also change numbers, of

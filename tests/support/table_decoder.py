@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from captioning.decoders.base import Context, Decoder, State, StepOutput, Taught
+from captioning.decoders.base import Context, Decoder, DecoderFeatures, State, StepOutput
 
 STATES, TOKENS = 1009, 3
 
@@ -41,12 +41,12 @@ class TableDecoder(Decoder):
         look = self.look[place]
         return StepOutput(self.table[place], Said(place), look / look.sum(-1, keepdim=True))
 
-    def teach(self, context: Key, words: Tensor) -> Taught:
+    def forward_features(self, context: Key, words: Tensor) -> DecoderFeatures:
         state, trace = self.start(context, words.shape[1]), []
         for now in words.unbind(2):
             logits, state, attention = self.step(context, state, now)
             trace.append((logits, attention))
-        return Taught(*(torch.stack(part, 2) for part in zip(*trace, strict=True)))
+        return DecoderFeatures(*(torch.stack(part, 2) for part in zip(*trace, strict=True)))
 
-    def say(self, features: Tensor) -> Tensor:
+    def forward_head(self, features: Tensor) -> Tensor:
         return features

@@ -11,7 +11,7 @@ from captioning.decoders.ensemble import Ensemble
 from captioning.decoders.hierarchical_attention import HierarchicalAttention
 from captioning.decoders.mean_pool import MeanPool
 from captioning.decoders.meshed_memory import MeshedMemory
-from captioning.decoders.retrieval import Recall
+from captioning.decoders.retrieval import RetrievalDecoder
 from captioning.decoders.s2vt import S2VT
 from captioning.decoders.show_and_tell import ShowAndTell
 from captioning.decoders.show_attend_tell import ShowAttendTell
@@ -53,13 +53,13 @@ EVERY = {
 }
 
 
-def recall(decoder: Decoder, *, photos: int = 9, **options) -> Recall:
+def recall(decoder: Decoder, *, photos: int = 9, **options) -> RetrievalDecoder:
     """The decoder with a memory of random photos, of which the first has one caption, the second two, ..."""
     generator = torch.Generator().manual_seed(2)
     pooled = torch.randn(photos, VISUAL_WIDTH, generator=generator)
     words = torch.randint(UNK + 1, VOCABULARY, (photos, photos, LENGTH), generator=generator).tolist()
     said = [[[*caption[: 2 + n % 4], EOS] for n, caption in enumerate(each[: i + 1])] for i, each in enumerate(words)]
-    return Recall(decoder, **SIZES, **options).remember(pooled, said, dimensions=8)
+    return RetrievalDecoder(decoder, **SIZES, **options).index_captions(pooled, said, dimensions=8)
 
 
 def build(name: str) -> Decoder:

@@ -1,4 +1,5 @@
-"""Sends hostile uploads to a running page: python tests/fuzz_uploads.py [COUNT]
+"""Sends hostile uploads to a running page: make fuzz, or
+PYTHONPATH=tests/support python tests/fuzz/fuzz_uploads.py [COUNT]
 
 Each has to get a caption or one sentence, none may reach a file that was not uploaded, and the page has to go on.
 """

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from test_cli import captioning  # noqa: F401  the command, as a fixture
 from tiny_model import pictures, saved_model, tiny_bundle
 
-from captioning.decoders.retrieval import Recall
+from captioning.decoders.retrieval import RetrievalDecoder
 from captioning.errors import UserError
 from captioning.example import Example
 from captioning.generation.beam import beam
@@ -17,7 +17,7 @@ from captioning.generation.consensus import consensus
 from captioning.generation.sampling import sample
 from captioning.models.bundle import load_bundle, save_bundle
 from captioning.models.ensemble import join
-from captioning.models.retrieval_memory import forgetting, remembering
+from captioning.models.retrieval_memory import remembering, without_retrieval
 from captioning.tasks.captioning.captioner import Captioner
 from captioning.training.initial_weights import read_start
 
@@ -46,9 +46,9 @@ def test_captions_follow_what_was_said_of_the_photo():
 def test_beam_search_becomes_search_by_consensus_and_back():
     bundle = reminded()
     assert bundle.generation.func is consensus and bundle.generation.keywords["beam_size"] == 6
-    before = forgetting(bundle)
+    before = without_retrieval(bundle)
     assert before.generation.func is beam and before.generation.keywords == tiny_bundle().generation.keywords
-    assert before.config == tiny_bundle().config and forgetting(before) is before
+    assert before.config == tiny_bundle().config and without_retrieval(before) is before
 
 
 def test_what_is_remembered_anew_is_searched_as_before():
@@ -56,7 +56,7 @@ def test_what_is_remembered_anew_is_searched_as_before():
     bundle.generation = partial(bundle.generation, weight=0.5)
     pooled = torch.randn(2, bundle.encoder.width)
     again = remembering(bundle, pooled, [Example("1", "1.jpg", ("a dog",)), Example("2", "2.jpg", ("a cat",))])
-    assert len(again.decoder.keys) == 2 and not isinstance(again.decoder.decoder, Recall)
+    assert len(again.decoder.keys) == 2 and not isinstance(again.decoder.decoder, RetrievalDecoder)
     assert again.generation.keywords == bundle.generation.keywords
 
 
@@ -79,7 +79,9 @@ def test_options_are_those_of_a_beam():
 def test_it_can_be_joined_and_trained_on(tmp_path):
     bundle = reminded()
     joined = join([bundle, reminded(3)], ["one", "other"])
-    assert joined.generation.func is beam and not any(isinstance(each, Recall) for each in joined.decoder.decoders)
+    assert joined.generation.func is beam and not any(
+        isinstance(each, RetrievalDecoder) for each in joined.decoder.decoders
+    )
     start = read_start(save_bundle(tmp_path / "model", bundle, card="# tiny"))
     start.fill("decoder", tiny_bundle().decoder)
 

@@ -1,4 +1,5 @@
-"""Compare our tokenizer with the official one: python tests/metrics/fuzz_tokenizer.py [N] [SEED]"""
+"""Compare our tokenizer with the official one: make fuzz, or
+PYTHONPATH=tests/support python tests/fuzz/fuzz_tokenizer.py [N] [SEED]"""
 
 import sys
 import time

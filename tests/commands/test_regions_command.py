@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from tests.encoders.onnx_detector import saved
+from tests.tiny_model import pictures
 from typer.testing import CliRunner
 
 from captioning.cli import app
@@ -12,8 +14,6 @@ from captioning.encoders.detectors.true_boxes import TrueBoxes
 from captioning.encoders.detectors.yolox import Yolox
 from captioning.encoders.regions import RegionEncoder
 from captioning.errors import UserError
-from tests.encoders.onnx_detector import saved
-from tests.tiny_model import pictures
 
 SMALL = {"backbone": "test_resnet", "weights": "none", "size": 64}
 

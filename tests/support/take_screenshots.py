@@ -1,4 +1,4 @@
-"""Pictures of the page for the documentation: python tests/take_screenshots.py [MODEL [PHOTO]]
+"""Pictures of the page for the documentation: python tests/support/take_screenshots.py [MODEL [PHOTO]]
 
 Writes docs/images/demo.png and docs/images/demo-word.png. MODEL is a folder or a name, else the shipped one.
 """
@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 from captioning.demo.serve import require_gradio
 from captioning.tasks.captioning.captioner import load
 
-IMAGES = Path(__file__).parent.parent / "docs" / "images"
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
 
 def main(model: str | None = None, photo: str | None = None) -> int:
