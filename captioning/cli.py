@@ -148,12 +148,15 @@ def ensemble(
 def score(
     references: Annotated[Path, typer.Argument(help="COCO, Karpathy, JSONL or Flickr8k captions.", show_default=False)],
     predictions: Annotated[list[Path], typer.Argument(help="COCO results or JSONL files.", show_default=False)],
-    metrics: Annotated[str, typer.Option(help="Of bleu, meteor, rouge, cider, spice.")] = "bleu,rouge,cider",
+    metrics: Annotated[str, typer.Option(help="Of bleu, meteor, rouge, cider, spice, chair.")] = "bleu,rouge,cider",
     json: Annotated[Optional[Path], typer.Option(help="Write the scores as JSON to this file.")] = None,
     per_image: Annotated[Optional[Path], typer.Option(help="Write a CSV of every image, worst first.")] = None,
     against: Annotated[Optional[Path], typer.Option(help="Test the difference to these predictions.")] = None,
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Score the ids on both sides.")] = False,
     split: Annotated[Optional[str], typer.Option(help="The split of a Karpathy file.")] = None,
+    instances: Annotated[
+        Optional[Path], typer.Option(help="COCO's instances: what CHAIR takes for there, beside the references.")
+    ] = None,
 ) -> None:
     """Score result files against references. Needs no model."""
 
@@ -169,6 +172,7 @@ def score(
             against=against,
             allow_missing=allow_missing,
             split=split,
+            instances=instances,
         )
 
     finish(verb)

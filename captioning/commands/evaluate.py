@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from captioning.data.source import Source
+from captioning.data.splits import chosen_examples
 from captioning.errors import UserError
 from captioning.files.atomic import write_whole
 from captioning.metrics.caption_scores import Scores, score_captions
@@ -43,7 +44,8 @@ def run(config: DictConfig, folder: Path) -> int:
         batch_size=config.batch_size,
         num_workers=config.num_workers,
     )
-    scores = score_captions(references, hypotheses, metrics=tuple(config.metrics or source.metrics))
+    labels = {example.id: example.labels for example in chosen_examples(source, str(config.data.split))}
+    scores = score_captions(references, hypotheses, metrics=tuple(config.metrics or source.metrics), labels=labels)
     counts = f"{len(hypotheses):,} {source.things}, {sum(map(len, references.values())):,} references"
     print(table(scores.corpus, f"{source.name} {config.data.split}, {counts}"))
     about = {"model": str(config.model), "data": source.name, "split": config.data.split, "pictures": len(hypotheses)}

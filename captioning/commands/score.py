@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,18 @@ from typing import Any
 import numpy as np
 
 from captioning.errors import UserError
+from captioning.files.annotations import entries, read_json
 from captioning.files.atomic import write_whole
 from captioning.metrics.bootstrap import Difference, bootstrap, interval, paired_difference, resample_counts
-from captioning.metrics.caption_scores import DEFAULT_METRICS, ORDER, Scores, metric_names, score_tokens, tokenized
+from captioning.metrics.caption_scores import (
+    DEFAULT_METRICS,
+    LOWER_IS_BETTER,
+    ORDER,
+    Scores,
+    metric_names,
+    score_tokens,
+    tokenized,
+)
 from captioning.metrics.predictions import common_images, read_predictions
 from captioning.metrics.references import ImageId, References, read_references
 
@@ -46,13 +56,15 @@ def score(
     against: Path | None = None,
     allow_missing: bool = False,
     split: str | None = None,
+    instances: Path | None = None,
     samples: int = 1000,
     seed: int = 0,
 ) -> int:
     """Print the scores of each result file with 95% intervals, and write them where asked. -> exit status 0.
 
     `against` is tested resample by resample on the same images. What cannot be read, or is not on both sides, raises
-    UserError; `allow_missing` scores the common images and says how many are left out.
+    UserError; `allow_missing` scores the common images and says how many are left out. `instances` is a file of COCO's
+    instances, whose objects CHAIR takes for there beside those that the references name.
     """
     names = metric_names(metrics)
     read = read_references(references)
@@ -68,7 +80,12 @@ def score(
         images = [[image for image in images[0] if image in shared]] * len(images)
         if not shared:
             raise UserError(f"{against} and the other results have no image in common.")
-    scores = _score_all(captions, every, images, names)
+    labels = None
+    if instances is not None:
+        if not set(LOWER_IS_BETTER) & set(names):
+            raise UserError("--instances is read for CHAIR alone: ask for it with --metrics chair")
+        labels = {read.image(image): found for image, found in read_labels(instances).items()}
+    scores = _score_all(captions, every, images, names, labels)
     results = [
         Result(path, one, those, {}, {}, len(captions.keys() | one.keys()) - len(those.images))
         for path, one, those in zip(paths, every, scores, strict=True)
@@ -93,16 +110,29 @@ def _score_all(
     every: Sequence[dict[ImageId, str]],
     images: Sequence[list[ImageId]],
     names: Sequence[str],
+    labels: Mapping[ImageId, Collection[str]] | None,
 ) -> list[Scores]:
     scored = []
     for one, those in zip(every, images, strict=True):
-        scores = score_tokens(those, *tokenized(those, captions, one), names)
+        scores = score_tokens(those, *tokenized(those, captions, one), names, labels)
         # What is missing is missing for every file: ask and warn once.
         names = [name for name in names if name not in scores.unavailable]
         scored.append(scores)
         if not names:
             raise UserError(next(iter(scores.unavailable.values())))
     return scored
+
+
+def read_labels(path: Path) -> dict[int | str, frozenset[str]]:
+    """Image id -> the names of what is in it, of a file of COCO's instances. Raises UserError naming the file."""
+    document = read_json(path, "Name a file such as instances_val2017.json.")
+    names = {one["id"]: one["name"] for one in entries(document, "categories", {"id": int, "name": str}, path)}
+    found = defaultdict(set)
+    for index, one in enumerate(entries(document, "annotations", {"image_id": (int, str), "category_id": int}, path)):
+        if one["category_id"] not in names:
+            raise UserError(f"{path}: annotations[{index}] has the category {one['category_id']}, which is not listed")
+        found[one["image_id"]].add(names[one["category_id"]])
+    return {image: frozenset(labels) for image, labels in found.items()}
 
 
 def _warn(results: Sequence[Result]) -> None:
@@ -189,13 +219,14 @@ def _as_json(
 def per_image_csv(results: Sequence[Result]) -> str:
     """One line for each image of each result file, the worst first: by CIDEr, or the best other metric there is."""
     names = [name for name in ORDER if name in results[0].scores.per_image]
-    by = next(name for name in _WORST_BY if name in names)
+    by = next((name for name in _WORST_BY if name in names), names[0])
+    worst_first = -1 if by in LOWER_IS_BETTER else 1
     lines = []
     for result in results:
         values = np.column_stack([result.scores.per_image[name] for name in names]).tolist()
         for image, row in zip(result.scores.images, values, strict=True):
             lines.append([str(result.path), image, result.captions[image], *row])
-    lines.sort(key=lambda line: line[3 + names.index(by)])
+    lines.sort(key=lambda line: worst_first * line[3 + names.index(by)])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["predictions", "image_id", "caption", *names])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from captioning.errors import UserError
 from captioning.metrics.bleu import bleu_of, bleu_statistics
 from captioning.metrics.bootstrap import Resamplable, mean_of
+from captioning.metrics.chair import chair_counts, chair_instances, chair_sentences, objects_there
 from captioning.metrics.cider import cider
 from captioning.metrics.java import MetricUnavailable
 from captioning.metrics.meteor import meteor_of, resident_meteor
@@ -37,18 +38,21 @@ _REPORTED = {  # what a user may ask for -> the names reported, in the order of 
     "cider": ("CIDEr",),
     "cider-d": ("CIDEr",),
     "spice": ("SPICE",),
+    "chair": ("CHAIRi", "CHAIRs"),
 }
-ORDER = (*_BLEU, "METEOR", "ROUGE-L", "CIDEr", "SPICE")
+ORDER = (*_BLEU, "METEOR", "ROUGE-L", "CIDEr", "SPICE", "CHAIRi", "CHAIRs")
+LOWER_IS_BETTER = ("CHAIRi", "CHAIRs")
 
 Tokens = list[list[str]]
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of I images. BLEU, METEOR, ROUGE-L and SPICE are 0 to 1, CIDEr 0 to 10.
+    """Scores of I images. BLEU, METEOR, ROUGE-L, SPICE and CHAIR are 0 to 1, CIDEr 0 to 10.
 
     `corpus` and `per_image`, (I,) in the order of `images`, are keyed by "BLEU-1" to "BLEU-4", "METEOR", "ROUGE-L",
-    "CIDEr" (which is CIDEr-D) and "SPICE". `unavailable` holds a sentence for each metric that could not be computed.
+    "CIDEr" (which is CIDEr-D), "SPICE", "CHAIRi" and "CHAIRs", of which the last two are the better the lower.
+    `unavailable` holds a sentence for each metric that could not be computed.
     """
 
     images: tuple[ImageId, ...]
@@ -73,19 +77,22 @@ def score_captions(
     references: Mapping[ImageId, Sequence[str]],
     hypotheses: Mapping[ImageId, str],
     metrics: Sequence[str] = DEFAULT_METRICS,
+    *,
+    labels: Mapping[ImageId, Collection[str]] | None = None,
 ) -> Scores:
     """Score raw captions, one hypothesis for each image, against any number of references each.
 
-    Both are tokenized here as the official evaluation does it, in the order of `references`. A metric whose Java
-    program cannot run is left out with a warning. Raises UserError where an image is on one side only, has no
-    reference, or a metric's name is unknown.
+    Both are tokenized here as the official evaluation does it, in the order of `references`. `labels` are the objects
+    that annotations say are there, by COCO's names: to CHAIR they are there beside those of the references. A metric
+    whose Java program cannot run is left out with a warning. Raises UserError where an image is on one side only, has
+    no reference, or a metric's name is unknown.
     """
     names = metric_names(metrics)
     images = common_images(references, hypotheses)
     bare = [image for image in images if not references[image]]
     if bare:
         raise UserError(f"{len(bare):,} images have no reference caption, the first is {bare[0]}.")
-    return score_tokens(images, *tokenized(images, references, hypotheses), names)
+    return score_tokens(images, *tokenized(images, references, hypotheses), names, labels)
 
 
 def tokenized(
@@ -98,9 +105,13 @@ def tokenized(
 
 
 def score_tokens(
-    images: Sequence[ImageId], references: list[Tokens], hypotheses: Tokens, names: Sequence[str]
+    images: Sequence[ImageId],
+    references: list[Tokens],
+    hypotheses: Tokens,
+    names: Sequence[str],
+    labels: Mapping[ImageId, Collection[str]] | None = None,
 ) -> Scores:
-    """`evaluate` for captions that are words already; `names` as `metric_names` gives them."""
+    """`score_captions` for captions that are words already; `names` as `metric_names` gives them."""
     corpus = corpus_of(references, hypotheses)
     scores = Scores(tuple(images), {}, {}, {})
     if set(_BLEU) & set(names):
@@ -113,6 +124,9 @@ def score_tokens(
         _add_mean(scores, "CIDEr", cider(corpus))
     if "SPICE" in names:
         _try(scores, "SPICE", lambda: _add_mean(scores, "SPICE", Spice().score(*_lines(references, hypotheses))))
+    if {"CHAIRi", "CHAIRs"} & set(names):
+        known = [(labels or {}).get(image, ()) for image in images]
+        _add_chair(scores, chair_counts(hypotheses, list(map(objects_there, references, known))))
     for values in (scores.corpus, scores.per_image, scores.resamplable):
         for name in set(values) - set(names):
             del values[name]
@@ -148,6 +162,13 @@ def _add_meteor(scores: Scores, references: list[Tokens], hypotheses: Tokens) ->
     scores.corpus["METEOR"] = result.corpus
     scores.per_image["METEOR"] = result.per_image
     scores.resamplable["METEOR"] = Resamplable(result.statistics, lambda sums, images: meteor_of(sums))
+
+
+def _add_chair(scores: Scores, counts: NDArray[np.int64]) -> None:
+    scores.corpus["CHAIRi"] = float(chair_instances(counts.sum(axis=0)))
+    scores.per_image["CHAIRi"] = chair_instances(counts)
+    scores.resamplable["CHAIRi"] = Resamplable(counts, lambda sums, images: chair_instances(sums))
+    _add_mean(scores, "CHAIRs", chair_sentences(counts))
 
 
 def _lines(references: list[Tokens], hypotheses: Tokens) -> tuple[list[list[str]], list[str]]:
