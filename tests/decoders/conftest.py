@@ -9,6 +9,6 @@ def decoder(request):
     return build(request.param)
 
 
-@pytest.fixture(params=["grid", "regions", "clips"])
+@pytest.fixture(params=["grid", "regions", "clips", "concepts"])
 def seen(request):
     return memory(request.param)

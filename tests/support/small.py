@@ -7,6 +7,7 @@ from torch import Tensor
 
 from captioning.decoders.attention_on_attention import AttentionOnAttention
 from captioning.decoders.base import Context, Decoder, State
+from captioning.decoders.concepts import ConceptReader
 from captioning.decoders.ensemble import Ensemble
 from captioning.decoders.hierarchical_attention import HierarchicalAttention
 from captioning.decoders.mean_pool import MeanPool
@@ -22,6 +23,7 @@ from captioning.memory import VisualMemory
 from captioning.text.vocabulary import BOS, EOS, UNK
 
 IMAGES, ROWS, LENGTH, VISUAL_WIDTH, VOCABULARY = 3, 2, 5, 12, 31
+CONCEPTS = 9  # kinds of concepts
 COUNTS = (7, 4, 1)  # real tokens of each image
 SIZES = {"visual_width": VISUAL_WIDTH, "vocabulary_size": VOCABULARY}
 SMALL_TRANSFORMER = {**SIZES, "width": 16, "layers": 2, "heads": 4, "feed_forward": 24}
@@ -50,6 +52,8 @@ EVERY = {
     **SINGLE,
     "ensemble": lambda: Ensemble([UpDown(**SMALL_LSTM, attention=8), Transformer(**SMALL_TRANSFORMER)]),
     "recall": lambda: recall(Transformer(**SMALL_TRANSFORMER)),
+    "concept_reader": lambda: ConceptReader(Transformer(**SMALL_TRANSFORMER), **SIZES, concepts=CONCEPTS, rank=6),
+    "concept_copier": lambda: copier(UpDown(**SMALL_LSTM, attention=8)),
 }
 
 
@@ -62,6 +66,13 @@ def recall(decoder: Decoder, *, photos: int = 9, **options) -> RetrievalDecoder:
     return RetrievalDecoder(decoder, **SIZES, **options).index_captions(pooled, said, dimensions=8)
 
 
+def copier(decoder: Decoder) -> ConceptReader:
+    """The decoder, to which concept number c is word number UNK + 1 + c, and may be copied."""
+    reader = ConceptReader(decoder, **SIZES, concepts=CONCEPTS, rank=6, copy=True)
+    reader.words.copy_(UNK + 1 + torch.arange(CONCEPTS))
+    return reader
+
+
 def build(name: str) -> Decoder:
     """A decoder of random weights, in evaluation mode."""
     torch.manual_seed(0)
@@ -69,19 +80,22 @@ def build(name: str) -> Decoder:
 
 
 def memory(kind: str, *, images: int = IMAGES) -> VisualMemory:
-    """Images of unequal numbers of tokens. kind: grid, regions, or clips."""
+    """Images of unequal numbers of tokens. kind: grid, regions, clips, or concepts, which are every other token."""
     generator = torch.Generator().manual_seed(5)
     counts = torch.tensor(COUNTS)[torch.arange(images) % len(COUNTS)]
     mask = torch.arange(max(COUNTS)) < counts[:, None]  # (B, N)
     tokens = torch.randn(*mask.shape, VISUAL_WIDTH, generator=generator) * mask[..., None]
     corners = torch.rand(*mask.shape, 4, generator=generator) * mask[..., None]
     pooled = torch.randn(images, VISUAL_WIDTH, generator=generator)
+    places, classes = torch.arange(max(COUNTS)), torch.randint(0, CONCEPTS, mask.shape, generator=generator)
     return VisualMemory(
         tokens,
         mask,
         pooled,
-        boxes=corners.sort(-1).values if kind == "regions" else None,
-        times=torch.arange(max(COUNTS)) * 0.5 * mask if kind == "clips" else None,
+        boxes=corners.sort(-1).values if kind in ("regions", "concepts") else None,
+        times=places * 0.5 * mask if kind == "clips" else None,
+        classes=torch.where(places % 2 == 0, classes, -1) if kind == "concepts" else None,
+        scores=torch.rand(mask.shape, generator=generator) if kind == "concepts" else None,
     )
 
 
