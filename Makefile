@@ -33,6 +33,7 @@ fuzz: $(VENV)/installed
 	$(BIN)/python tests/fuzz/fuzz_tokenizer.py $(or $(N),20000)
 	$(BIN)/python tests/fuzz/fuzz_features.py $(or $(N),10000)
 	$(BIN)/python tests/fuzz/fuzz_clips.py $(or $(N),2000)
+	$(BIN)/python tests/fuzz/fuzz_containers.py $(or $(N),2000)
 	$(BIN)/python tests/fuzz/fuzz_uploads.py $(or $(N),2000)
 	$(BIN)/python tests/fuzz/fuzz_kills.py $(or $(KILLS),50)
 

@@ -12,6 +12,16 @@ from typing import Any, BinaryIO
 
 import av
 
+from captioning.media.sample_tables import check_sample_tables
+
+# Containers of one clip each, by FFmpeg's names. Nothing is opened that names other files, addresses or devices
+# (playlists, lists, scripts, session descriptions, streams), and no subtitles, whatever a file is called.
+CONTAINERS = (
+    "mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "avi", "mpeg", "mpegts", "mpegvideo", "m4v", "h264",
+    "hevc", "asf", "flv", "ogg", "gif", "rm", "wav", "mp3", "aac", "flac",
+)  # fmt: skip
+# The last four hold sound alone, and are known so that they can be called that.
+
 PATIENCE = 6
 LOOKAHEAD = 16  # packets: more than any codec changes the order of
 LOOKAHEAD_BYTES = 32 * 2**20
@@ -26,7 +36,7 @@ class TimeUp(Exception):
     """The time that reading a file may take has passed."""
 
 
-class S2VTContext:
+class WatchedFile:
     """A file that is not read any more once the time is up, so that nothing inside FFmpeg goes on for ever.
 
     What counts is the time this thread works, so that a clip is not given up because the machine is busy with other
@@ -79,9 +89,13 @@ class NoVideo(Exception):
 
 @contextmanager
 def open_stream(file: BinaryIO, *, time_limit: float | None, threads: int, max_pixels: int) -> Iterator[Stream]:
-    """The first video stream of an open file. Raises NoVideo, TimeUp, and whatever PyAV does of a damaged file."""
+    """The first video stream of an open file.
+
+    Raises NoVideo, TimeUp, ImpossibleTables, and whatever PyAV does of a damaged file.
+    """
+    check_sample_tables(file)
     clock = time.thread_time if threads == 1 else time.monotonic  # with several, this one mostly waits
-    stream = Stream(S2VTContext(file, time_limit, clock), threads, max_pixels)
+    stream = Stream(WatchedFile(file, time_limit, clock), threads, max_pixels)
     try:
         stream.measure()
         yield stream
@@ -92,7 +106,7 @@ def open_stream(file: BinaryIO, *, time_limit: float | None, threads: int, max_p
 class Stream:
     """Frames by time. Ticks are units of `tick` seconds, as they are in the file."""
 
-    def __init__(self, watched: S2VTContext, threads: int, max_pixels: int):
+    def __init__(self, watched: WatchedFile, threads: int, max_pixels: int):
         self.watched, self.threads, self.max_pixels = watched, threads, max_pixels
         self.trouble: Exception | None = None  # why the last packet that could not be decoded could not be
         self.gap = USUAL_GAP
@@ -146,8 +160,9 @@ class Stream:
         self.watched.seek(0)
         # FFmpeg counts the margins too, and hides the size of what it refuses; the limit itself is for who asks `size`.
         limit = {"max_pixels": str(4 * self.max_pixels)}
-        # An open file has no name to find others by, and what is in it may not open any.
-        self.container = av.open(self.watched, timeout=self.watched.wall_limit, io_open=refuse, options=limit)
+        # Three doors for one thing, because a format may go around some of them: what is opened is this file alone.
+        closed = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "none", "enable_drefs": "0"}
+        self.container = av.open(self.watched, timeout=self.watched.wall_limit, io_open=refuse, options=limit | closed)
         attached = av.stream.Disposition.attached_pic  # the cover of a song
         videos = [video for video in self.container.streams.video if not video.disposition & attached]
         if not videos:
