@@ -30,9 +30,11 @@ class RetrievalContext(Context):
     own: Context
     photos: Tensor  # (B, N) their numbers, the most alike first
     trust: Tensor  # (B, N) how much each counts, rows sum to one
+    likeness: Tensor  # (B,) how alike they are in the mean, from -1 to 1
 
     def keep(self, images: Tensor) -> RetrievalContext:
-        return replace(self, own=self.own.keep(images), photos=self.photos[images], trust=self.trust[images])
+        parts = {name: getattr(self, name)[images] for name in ("photos", "trust", "likeness")}
+        return replace(self, own=self.own.keep(images), **parts)
 
 
 class RetrievalDecoder(Decoder):
@@ -124,7 +126,8 @@ class RetrievalDecoder(Decoder):
             raise UserError("the decoder remembers nothing yet: captioning remember makes a model that does")
         places = F.normalize(memory.pooled.to(self.projection.dtype) @ self.projection - self.offset, dim=1)
         likeness, photos = (places @ self.keys.T).topk(min(self.neighbours, len(self.keys)))
-        return RetrievalContext(self.decoder.prepare(memory), photos, (self.sharpness * likeness).softmax(-1))
+        trust = (self.sharpness * likeness).softmax(-1)
+        return RetrievalContext(self.decoder.prepare(memory), photos, trust, likeness.mean(-1))
 
     def agreement(self, context: RetrievalContext, words: Tensor) -> Tensor:
         """The mean CIDEr-D, 0 to 10, of captions with those of the photos most alike. words (B, K, T) -> (B, K).

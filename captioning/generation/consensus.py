@@ -7,12 +7,15 @@ from typing import Any
 import torch
 
 from captioning.decoders.base import Context, Decoder
+from captioning.decoders.concept_retrieval import ConceptRetrievalDecoder
 from captioning.decoders.retrieval import RetrievalDecoder
 from captioning.errors import UserError
 from captioning.generation.beam import beam, check_counts
 from captioning.generation.candidates import best_positions
 from captioning.generation.output import Generated, generated
 from captioning.runtime.option_checks import require_number
+
+STEEPNESS = 20.0  # of how one memory takes over from the other, in units of 1 / cosine
 
 
 @torch.no_grad()
@@ -21,6 +24,9 @@ def consensus(
     context: Context,
     *,
     weight: float = 1.6,
+    concept_weight: float = 1.6,
+    familiar: float | None = None,
+    unsupported: float = 0.0,
     beam_size: int = 10,
     num_captions: int = 1,
     details: bool = False,
@@ -30,21 +36,40 @@ def consensus(
 
     The score of a caption is what beam search gives it plus `weight` times its mean CIDEr-D (0 to 10) with the captions
     of the photos that a `RetrievalDecoder` is reminded of (Devlin et al. 2015, arXiv:1505.04467, section 3; Mao et al.
-    2015, arXiv:1412.6632, section 8). All other options are those of `beam`.
-    Raises UserError for an option out of range, or a decoder that remembers nothing.
+    2015, arXiv:1412.6632, section 8), plus `concept_weight` times that with the captions that a
+    `ConceptRetrievalDecoder` finds to name the same, less `unsupported` for each object that it names and neither
+    detector nor classifier believes to see. A model may have one of the two memories or both, the photos outside.
+    `familiar` is how alike the remembered photos are, from -1 to 1, to one of which both memories know as much: both
+    weights then are shared out between them, by how much more or less alike they are to the photo at hand.
+    All other options are those of `beam`. Raises UserError for an option out of range, or a decoder that remembers
+    nothing.
     """
-    if not isinstance(decoder, RetrievalDecoder):
+    by_looks = (decoder, context) if isinstance(decoder, RetrievalDecoder) else None
+    inside = (decoder.decoder, context.own) if by_looks else (decoder, context)
+    by_concepts = inside if isinstance(inside[0], ConceptRetrievalDecoder) else None
+    if by_looks is None and by_concepts is None:
         raise UserError(
             "generation=consensus needs a model that remembers photos and their captions: "
             "captioning remember model=NAME data=NAME output=FOLDER makes one of any other"
         )
-    require_number("generation.", weight=weight)
-    if weight < 0:
-        raise UserError(f"generation.weight is {weight}: it is 0 (beam search alone decides) or above")
+    require_number("generation.", weight=weight, concept_weight=concept_weight, unsupported=unsupported)
+    for name, value in (("weight", weight), ("concept_weight", concept_weight), ("unsupported", unsupported)):
+        if value < 0:
+            raise UserError(f"generation.{name} is {value}: it is 0 (beam search alone decides) or above")
     check_counts(num_captions, beam_size)
     words, scores, *_ = beam(decoder, context, beam_size=beam_size, num_captions=beam_size, **options)
     if words.numel():
-        scores = scores + weight * decoder.agreement(context, words)
+        share = torch.ones(2, len(words), 1, device=words.device)
+        if familiar is not None and by_looks and by_concepts:
+            known = (STEEPNESS * (context.likeness - familiar)).sigmoid()
+            share = 2 * torch.stack([known, 1 - known])[..., None]
+        if by_looks:
+            scores = scores + weight * share[0] * decoder.agreement(context, words)
+        if by_concepts:
+            reader, known = by_concepts
+            scores = scores + concept_weight * share[1] * reader.agreement(known, words)
+            if unsupported:
+                scores = scores - unsupported * reader.unsupported(known, words)
     best = best_positions(scores, num_captions)
     words = words.gather(1, best[..., None].expand(-1, -1, words.shape[-1]))
     return generated(decoder, context, words, scores.gather(1, best), details)

@@ -1,0 +1,205 @@
+"""A memory of captions by what they name: what fits is found, and what nobody believes to see is counted."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from small import VISUAL_WIDTH, assert_same
+
+from captioning.decoders.concept_retrieval import MEMORY, ConceptRetrievalDecoder
+from captioning.decoders.concepts import ConceptReader
+from captioning.decoders.retrieval import RetrievalDecoder
+from captioning.decoders.transformer import Transformer
+from captioning.errors import UserError
+from captioning.generation.beam import beam
+from captioning.generation.consensus import consensus
+from captioning.memory import VisualMemory
+from captioning.text.concepts import concepts
+from captioning.text.vocabulary import EOS, PAD, Vocabulary
+
+GROUPS = [
+    ["A dog runs.", "A brown dog runs on grass."],
+    ["A hot dog on a table.", "A hot dog."],
+    ["A man rides a horse.", "A horse and a man."],
+    ["Nothing of note."],
+    ["An elephant eats.", "Two elephants eat grass."],
+]
+WORDS = sorted({word for group in GROUPS for text in group for word in text.lower().strip(".").split()} | {"orange"})
+VOCABULARY = Vocabulary(WORDS, max_words=8)
+SIZES = {"visual_width": VISUAL_WIDTH, "vocabulary_size": len(VOCABULARY)}
+COUNT = len(concepts())
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients():
+    with torch.no_grad():
+        yield
+
+
+def reader():
+    torch.manual_seed(0)
+    inside = Transformer(**SIZES, width=16, layers=1, heads=4, feed_forward=24)
+    return ConceptReader(inside, **SIZES, concepts=2 * COUNT, rank=6).eval()
+
+
+def remembering(**options):
+    return ConceptRetrievalDecoder(reader(), **SIZES, **options).index_captions(GROUPS, VOCABULARY).eval()
+
+
+def image(*believed):
+    """A memory of one cell and these (name, score) that a detector found, or with a * a classifier named."""
+    names = list(concepts())
+    classes = [-1, *(names.index(name.strip("*")) + COUNT * name.startswith("*") for name, _ in believed)]
+    count = len(classes)
+    return VisualMemory(
+        torch.randn(1, count, VISUAL_WIDTH, generator=torch.Generator().manual_seed(1)),
+        torch.ones(1, count, dtype=torch.bool),
+        torch.ones(1, VISUAL_WIDTH),
+        torch.tensor([0.1, 0.1, 0.9, 0.9]).expand(1, count, 4),
+        classes=torch.tensor([classes]),
+        scores=torch.tensor([[0.0, *(score for _, score in believed)]]),
+    )
+
+
+def ids(text):
+    return torch.tensor([[VOCABULARY.encode(text)]])
+
+
+@pytest.mark.parametrize("name", ["dog", "hot dog", "horse", "elephant"])
+@pytest.mark.parametrize("source", ["", "*"])
+def test_captions_that_name_what_is_seen_come_first(name, source):
+    decoder = remembering(neighbours=2)
+    context = decoder.prepare(image((source + name, 0.9)))
+    best = int(context.groups[0, 0])
+    captions = decoder.captions.split(decoder.caption_counts.tolist())[best]
+    said = [" ".join(VOCABULARY.decode(words)) for words in captions.tolist()]
+    assert all(name in caption for caption in said)
+    assert (context.trust.diff(dim=1) <= 0).all()
+    assert_same(context.trust.sum(1), torch.ones(1))
+
+
+def test_what_names_nothing_is_not_remembered():
+    assert len(remembering().caption_counts) == 4
+    with pytest.raises(UserError, match="no caption names anything"):
+        ConceptRetrievalDecoder(reader(), **SIZES).index_captions([["Nothing."]], VOCABULARY)
+
+
+def test_a_caption_agrees_most_with_those_that_say_it():
+    decoder = remembering(neighbours=1)
+    context = decoder.prepare(image(("horse", 0.9), ("person", 0.8)))
+    good, bad = (decoder.agreement(context, ids(text)) for text in ("a man rides a horse", "a dog runs on grass"))
+    assert good > 10 * bad
+
+
+@pytest.mark.parametrize(
+    ("caption", "count"),
+    [
+        ("a dog", 0.1),  # believed with 0.9
+        ("a hot dog", 1.0),
+        ("a horse and a dog", 1.1),
+        ("a man rides a horse", 2.0),
+        ("a brown table", 0.6),
+        ("an orange", 0.0),  # mostly a colour
+        ("grass", 0.0),
+    ],
+)
+def test_what_is_named_counts_as_far_as_nobody_believes_it(caption, count):
+    decoder = remembering()
+    context = decoder.prepare(image(("dog", 0.9), ("*dining table", 0.4)))
+    assert_same(decoder.unsupported(context, ids(caption)), torch.tensor([[count]]))
+
+
+def test_an_image_of_which_nothing_is_believed_still_has_neighbours():
+    decoder = remembering()
+    seen = image()
+    for memory in (seen, replace(seen, classes=None, scores=None)):
+        context = decoder.prepare(memory)
+        assert context.groups.shape == (1, 4) and (context.belief == 0).all()
+
+
+def test_every_word_is_that_of_the_decoder_inside():
+    decoder, seen = remembering(), image(("dog", 0.9))
+    alone, words = decoder.decoder, ids("a dog runs")
+    assert_same(decoder(decoder.prepare(seen), words), alone(alone.prepare(seen), words))
+
+
+def test_what_is_remembered_comes_back_from_the_weights():
+    first, second = remembering(), ConceptRetrievalDecoder(reader(), **SIZES)
+    second.load_state_dict(first.state_dict())
+    seen, words = image(("dog", 0.9)), ids("a dog and a horse")
+    for kind in ("agreement", "unsupported"):
+        assert_same(*(getattr(each, kind)(each.prepare(seen), words) for each in (first, second)))
+
+
+@pytest.mark.parametrize("part", MEMORY)
+def test_a_memory_that_does_not_fit_together_is_refused(part):
+    state = remembering().state_dict()
+    spoiled = {
+        "named": state["named"] + COUNT,
+        "shares": state["shares"][:, :-1],
+        "captions": state["captions"] + len(VOCABULARY),
+        "caption_counts": state["caption_counts"] * 0,
+        "phrases": state["phrases"] - len(VOCABULARY),
+        "phrase_names": state["phrase_names"][:-1],
+    }
+    state[part] = spoiled[part]
+    with pytest.raises(UserError, match="does not fit together"):
+        ConceptRetrievalDecoder(reader(), **SIZES).load_state_dict(state)
+
+
+def search(decoder, seen, **options):
+    return consensus(decoder, decoder.prepare(seen), beam_size=6, num_captions=6, max_words=4, **options)
+
+
+def test_without_weights_consensus_is_beam_search():
+    decoder, seen = remembering(), image(("dog", 0.9))
+    ours = search(decoder, seen, concept_weight=0.0)
+    theirs = beam(decoder, decoder.prepare(seen), beam_size=6, num_captions=6, max_words=4)
+    assert torch.equal(ours.words, theirs.words)
+    assert_same(ours.scores, theirs.scores)
+
+
+def test_consensus_ranks_by_agreement_and_by_what_is_unsupported():
+    decoder, seen = remembering(), image(("dog", 0.9))
+    plain = search(decoder, seen, concept_weight=0.0)
+    context = decoder.prepare(seen)
+    for options in ({"concept_weight": 2.0}, {"concept_weight": 0.5, "unsupported": 0.7}):
+        ours = search(decoder, seen, **options)
+        added = options["concept_weight"] * decoder.agreement(context, plain.words)
+        added = added - options.get("unsupported", 0.0) * decoder.unsupported(context, plain.words)
+        assert_same(ours.scores, (plain.scores + added).sort(descending=True).values, 1e-4)
+
+
+def both(photos):
+    return RetrievalDecoder(remembering(), **SIZES).index_captions(photos, [[[5, 6, EOS]], [[7, EOS, PAD]]]).eval()
+
+
+def test_a_photo_like_those_remembered_is_judged_by_them_and_another_by_what_it_names():
+    seen = image(("dog", 0.9))
+    photos = torch.randn(2, VISUAL_WIDTH, generator=torch.Generator().manual_seed(4))
+    decoder = both(photos)
+    plain = search(decoder, seen, weight=0.0, concept_weight=0.0)
+    context = decoder.prepare(seen)
+    by_looks = decoder.agreement(context, plain.words)
+    by_concepts = decoder.decoder.agreement(context.own, plain.words)
+    for familiar, added in ((-9.0, 2 * by_looks), (9.0, 2 * by_concepts), (None, by_looks + by_concepts)):
+        ours = search(decoder, seen, weight=1.0, concept_weight=1.0, familiar=familiar)
+        assert_same(ours.scores, (plain.scores + added).sort(descending=True).values, 1e-4)
+
+
+@pytest.mark.parametrize("option", ["weight", "concept_weight", "unsupported"])
+def test_weights_are_not_negative(option):
+    with pytest.raises(UserError, match=f"generation.{option}"):
+        search(remembering(), image(), **{option: -1.0})
+
+
+def test_an_image_alone_gets_what_it_gets_in_a_batch():
+    decoder = remembering()
+    seen = [image(("dog", 0.9), ("horse", 0.3)), image(("*elephant", 0.5)), image()]
+    together = decoder.prepare(VisualMemory.stack(seen))
+    for i, memory in enumerate(seen):
+        alone = decoder.prepare(memory)
+        assert torch.equal(alone.groups[0], together.groups[i]) or not len(memory.classes[memory.classes >= 0])
+        assert_same(alone.belief[0], together.belief[i])
+    kept = together.keep(torch.tensor([2, 0]))
+    assert torch.equal(kept.groups, together.groups[[2, 0]]) and torch.equal(kept.belief, together.belief[[2, 0]])
