@@ -1,8 +1,8 @@
 """Retrieval between images and texts: ranks, recall at K, median and mean rank, with intervals over images.
 
-A vector finds another by cosine, so all vectors are of unit length. Image to text: the rank of the best of the image's
-own texts; text to image: the rank of its image. A rank counts from 1, and a tie counts against the right answer: vectors
-that are all alike find nothing.
+A vector finds another by cosine, so all vectors are of unit length. Image to text: the rank of the best of the
+image's own texts; text to image: the rank of its image. A rank counts from 1, and a tie counts against the right
+answer: vectors that are all alike find nothing.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def ranks(images: NDArray, texts: NDArray, owner: Sequence[int] | NDArray) -> Ra
 
 
 def recall_table(found: Ranks) -> dict[str, float]:
-    """"i2t R@1", ... "t2i R@10" in [0, 1], and the median and mean ranks of both ways."""
+    """ "i2t R@1", ... "t2i R@10" in [0, 1], and the median and mean ranks of both ways."""
     table: dict[str, float] = {}
     for way, places in (("i2t", found.image_to_text), ("t2i", found.text_to_image)):
         table |= {f"{way} R@{k}": float((places <= k).mean()) for k in CUTOFFS}
@@ -96,9 +96,7 @@ def _ratio(sums: NDArray[np.float64], images: int) -> NDArray[np.float64]:
     return sums[..., 0] / sums[..., 1]
 
 
-def in_folds(
-    images: NDArray, texts: NDArray, owner: Sequence[int] | NDArray, *, size: int = 1000
-) -> dict[str, float]:
+def in_folds(images: NDArray, texts: NDArray, owner: Sequence[int] | NDArray, *, size: int = 1000) -> dict[str, float]:
     """`recall_table` averaged over consecutive folds of `size` images, as COCO's 1k figures are (five folds of 1,000).
 
     Images beyond the last whole fold are left out. Raises UserError where there is no whole fold.

@@ -6,6 +6,8 @@ import torch
 from onnx import TensorProto, helper
 from PIL import Image
 from safetensors.torch import save_file
+from tests.encoders.onnx_detector import detector, saved
+from tests.tiny_model import tiny_bundle
 
 from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.encoders.detectors.faster_rcnn import FasterRCNN
@@ -15,8 +17,6 @@ from captioning.encoders.regions import RegionEncoder
 from captioning.errors import UserError
 from captioning.models.bundle import Bundle, load_bundle, save_bundle
 from captioning.tasks.captioning.captioner import Captioner
-from tests.encoders.onnx_detector import detector, saved
-from tests.tiny_model import tiny_bundle
 
 NAMES = ("cat", "dog", "ball")
 

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.encoders.onnx_detector import saved
 from torchvision.ops import box_iou
 
 from captioning.data.synthetic.scenes import Scenes
@@ -17,7 +18,6 @@ from captioning.encoders.detectors.true_boxes import OTHER, TrueBoxes
 from captioning.encoders.detectors.yolox import STRIDES, Yolox, decode
 from captioning.encoders.regions import WHOLE, Maps, RegionEncoder, aligned
 from captioning.errors import UserError
-from tests.encoders.onnx_detector import saved
 
 NAMES = ("cat", "dog", "ball")
 TINY = {"backbone": "test_resnet", "weights": "none", "size": 64}

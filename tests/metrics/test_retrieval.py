@@ -87,7 +87,12 @@ def test_a_fold_is_the_table_of_its_images_and_folds_are_averaged():
 
 @pytest.mark.parametrize(
     "owner, spoiled, message",
-    [([0, 1, 1], False, "no text"), ([0, 1, 3], False, "belong to"), ([0, 1, 2], True, "finite"), ([0], False, "every")],
+    [
+        ([0, 1, 1], False, "no text"),
+        ([0, 1, 3], False, "belong to"),
+        ([0, 1, 2], True, "finite"),
+        ([0], False, "every text"),
+    ],
 )
 def test_what_cannot_be_ranked_is_refused_by_name(owner, spoiled, message):
     words = vectors(0, 3)

@@ -1,0 +1,138 @@
+"""What learning by matching minimises: CLIP's cross-entropy, SigLIP's pairwise sigmoid, VSE++'s hardest negative.
+
+Shapes: I images, T texts, W width of the space; `owner` (T,) is the image that each text belongs to, so an image may
+have any number of texts. All vectors are of unit length. Similarities (I, T) are computed `block` images at a time and
+once more for their gradient (`torch.utils.checkpoint`): values and gradients are the same, memory is that of one block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, distributed
+from torch.utils.checkpoint import checkpoint
+
+from captioning.errors import UserError
+
+Block = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+
+
+def contrastive(images: Tensor, texts: Tensor, owner: Tensor, scale: Tensor, *, block: int | None = None) -> Tensor:
+    """Symmetric cross-entropy of scaled cosines (Radford et al. 2021, arXiv:2103.00020), for several texts an image.
+
+    A text is to find its image among all images. An image is to find each of its texts among that one and all texts
+    that are not its own, so that its texts do not compete with each other. With one text an image it is CLIP's loss.
+    """
+    positive = scale * (images[owner] * texts).sum(-1)  # (T,)
+
+    def of_block(similar: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+        similar = scale * similar
+        others = similar.masked_fill(own, torch.finfo(similar.dtype).min)
+        return others.logsumexp(1), similar.logsumexp(0)
+
+    negative, every = _by_blocks(of_block, images, texts, owner, block)
+    image_to_text = F.softplus(torch.cat(negative)[owner] - positive)
+    return (image_to_text.mean() + (torch.stack(every).logsumexp(0) - positive).mean()) / 2
+
+
+def pairwise_sigmoid(
+    images: Tensor, texts: Tensor, owner: Tensor, scale: Tensor, bias: Tensor, *, block: int | None = None
+) -> Tensor:
+    """Each pair by itself, whether it belongs together (SigLIP, Zhai et al. 2023, arXiv:2303.15343), over I."""
+
+    def of_block(similar: Tensor, own: Tensor) -> tuple[Tensor]:
+        logits = scale * similar + bias
+        return (F.softplus(torch.where(own, -logits, logits)).sum(),)
+
+    (sums,) = _by_blocks(of_block, images, texts, owner, block)
+    return torch.stack(sums).sum() / len(images)
+
+
+def hardest_negative(
+    images: Tensor, texts: Tensor, owner: Tensor, *, margin: float = 0.2, block: int | None = None
+) -> Tensor:
+    """By how much the most similar wrong one comes within `margin`, both ways (VSE++, Faghri et al. 2018,
+    arXiv:1707.05612), the mean over texts."""
+    positive = (images[owner] * texts).sum(-1)  # (T,)
+
+    def of_block(similar: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+        others = similar.masked_fill(own, -2.0)  # below any cosine: no rival, no loss
+        return others.amax(1), others.amax(0)
+
+    texts_near, images_near = _by_blocks(of_block, images, texts, owner, block)
+    by_image = (margin + torch.cat(texts_near)[owner] - positive).clamp(min=0)
+    return (by_image + (margin + torch.stack(images_near).amax(0) - positive).clamp(min=0)).mean()
+
+
+def _by_blocks(
+    of_block: Block, images: Tensor, texts: Tensor, owner: Tensor, block: int | None
+) -> list[tuple[Tensor, ...]]:
+    """What `of_block` returns for the cosines (b, T) of each block and whether they are a pair's, part by part."""
+    if block is not None and block < 1:
+        raise UserError(f"block={block}: the number of images compared at once is 1 or more")
+
+    def compute(first: int, part: Tensor) -> tuple[Tensor, ...]:
+        own = owner == torch.arange(first, first + len(part), device=owner.device)[:, None]  # (b, T)
+        return of_block(part @ texts.T, own)
+
+    if block is None or block >= len(images):
+        return [(value,) for value in compute(0, images)]
+    parts = images.split(block)
+    found = [checkpoint(compute, i * block, part, use_reentrant=False) for i, part in enumerate(parts)]
+    return list(zip(*found, strict=True))
+
+
+def in_chunks(embed: Callable[[Tensor], Tensor], inputs: Tensor, size: int | None) -> Tensor:
+    """`embed(inputs)`, `size` rows at a time, of which none but the results are kept until the backward pass.
+
+    There each chunk is computed once more, with the random numbers it had: the memory of one chunk, the gradients of
+    the whole batch (cached gradients, Gao et al. 2021, arXiv:2101.06983).
+    """
+    if size is None or size >= len(inputs) or not torch.is_grad_enabled():
+        return embed(inputs)
+    return torch.cat([checkpoint(embed, part, use_reentrant=False) for part in inputs.split(size)])
+
+
+def gathered(images: Tensor, texts: Tensor, owner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Images, texts and owners of all processes, those of the first one first; what there is, in a single one.
+
+    Every process may then minimise the loss of the whole batch: averaged over processes, as DDP does it, gradients are
+    those of one process that holds it all. Processes may have unequally many.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return images, texts, owner
+    counts = _counts(images)
+    rank = distributed.get_rank()
+    return _Gather.apply(images), _Gather.apply(texts), _all_rows(owner + sum(counts[:rank]))
+
+
+class _Gather(torch.autograd.Function):
+    """Rows of all processes; the gradient of one's own rows, times the number of processes over which DDP averages."""
+
+    @staticmethod
+    def forward(ctx, mine: Tensor) -> Tensor:
+        counts = _counts(mine)
+        ctx.first, ctx.count = sum(counts[: distributed.get_rank()]), len(mine)
+        return _all_rows(mine)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return gradient[ctx.first : ctx.first + ctx.count] * distributed.get_world_size()
+
+
+def _counts(mine: Tensor) -> list[int]:
+    count = torch.tensor([len(mine)], device=mine.device)
+    counts = [torch.zeros_like(count) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(counts, count)
+    return [int(count) for count in counts]
+
+
+def _all_rows(mine: Tensor) -> Tensor:
+    counts = _counts(mine)
+    padded = mine.new_zeros(max(counts), *mine.shape[1:])
+    padded[: len(mine)] = mine
+    every = [torch.zeros_like(padded) for _ in counts]
+    distributed.all_gather(every, padded)
+    return torch.cat([rows[:count] for rows, count in zip(every, counts, strict=True)])
