@@ -55,6 +55,6 @@ def run(config: DictConfig, folder: Path) -> int:
     said = sum(len(example.captions) for example in examples)
     things = f"{len(examples):,} {source.things} of {source.name}"
     terms = f"\nNow it remembers {things} and {said:,} captions of them, no others.\n"
-    save_bundle(output, changed, card=read_card(model) + terms, half=config.half)
+    save_bundle(output, changed, card=read_card(model) + terms, half=config.half, eight_bit=config.eight_bit)
     log.info(f"{output}: remembers {things} and {said:,} captions of them")
     return 0

@@ -30,6 +30,7 @@ from captioning.decoders.base import Decoder
 from captioning.encoders.base import Encoder, architecture
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
+from captioning.models.eight_bit import SCALE, in_eight_bits, restored
 from captioning.models.former_names import current_keys, with_current_names
 from captioning.models.shipped import MODEL_FILES
 from captioning.text.vocabulary import Vocabulary
@@ -51,8 +52,10 @@ class Bundle:
     config: dict[str, Any]  # encoder, decoder and generation as `_target_` and keywords
 
 
-def save_bundle(folder: str | Path, bundle: Bundle, *, card: str, half: bool = False) -> Path:
-    """Writes a bundle, replacing one that is there, whole or not at all. `half` keeps weights as float16.
+def save_bundle(folder: str | Path, bundle: Bundle, *, card: str, half: bool = False, eight_bit: bool = False) -> Path:
+    """Writes a bundle, replacing one that is there, whole or not at all.
+
+    `half` keeps weights as float16; `eight_bit` keeps the large ones in eight bits (see `in_eight_bits`).
 
     `card` is the README.md: data, split, metrics, licence and date, for people. Raises UserError where the folder
     cannot be written, or holds something else than a model.
@@ -62,6 +65,8 @@ def save_bundle(folder: str | Path, bundle: Bundle, *, card: str, half: bool = F
         for part, module in (("encoder", bundle.encoder), ("decoder", bundle.decoder))
         for name, tensor in module.state_dict().items()
     }
+    if eight_bit:
+        weights = in_eight_bits(weights)
     config = {"format": FORMAT, **bundle.config, "encoder": architecture(bundle.config["encoder"])}
     with replaced_folder(Path(folder)) as temporary:
         save_file(weights, temporary / "weights.safetensors")
@@ -305,15 +310,15 @@ def fill(path: Path, shapes: Mapping[str, list[int]], parts: Mapping[str, nn.Mod
     """
     own = {f"{part}.{name}": tensor for part, module in parts.items() for name, tensor in module.state_dict().items()}
     names = current_keys(shapes, own)
-    shapes = {name: shapes[written] for name, written in names.items()}
+    shapes = {name: shapes[written] for name, written in names.items() if not written.endswith(SCALE)}
     wanted = {key: list(tensor.shape) if tensor.numel() else shapes.get(key, []) for key, tensor in own.items()}
     for name in (*wanted, *shapes):
         if shapes.get(name) != wanted.get(name):
             there, here = (f"of shape {found[name]}" if name in found else "absent" for found in (shapes, wanted))
             raise UserError(f"{path} and the files beside it do not fit: {name} is {there}, and should be {here}")
     try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
+        weights = restored(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:  # the last where a scale is not that of its weight
         raise UserError(f"{path} is damaged, copy the folder again: {_one_line(error)}") from None
     try:
         for part, module in parts.items():

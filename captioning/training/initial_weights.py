@@ -16,6 +16,7 @@ from captioning.decoders.retrieval import without_retrieval
 from captioning.encoders.base import Encoder
 from captioning.encoders.side_by_side import SideBySide
 from captioning.errors import UserError
+from captioning.models.eight_bit import restored
 from captioning.models.former_names import current_keys
 from captioning.text.vocabulary import Vocabulary
 
@@ -68,7 +69,7 @@ def read_start(path: str | Path) -> Start:
     if path.is_dir():
         vocabulary = Vocabulary.load(path / "vocabulary.json")
         try:
-            return Start(path, vocabulary, without_retrieval(load_file(path / "weights.safetensors")))
+            return Start(path, vocabulary, without_retrieval(restored(load_file(path / "weights.safetensors"))))
         except (OSError, SafetensorError) as error:
             raise UserError(f"start={path}: weights.safetensors cannot be read: {error}") from None
     try:
