@@ -6,7 +6,7 @@ _HOMES = {
     "Caption": "tasks.captioning.caption",
     "Captioner": "tasks.captioning.captioner",
     "UserError": "errors",
-    "load": "tasks.captioning.captioner",
+    "load": "tasks.load",
     "shipped_models": "models.shipped",
 }
 

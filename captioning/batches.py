@@ -1,15 +1,14 @@
-"""Batches for training and validation: pictures or stored memories, with the captions of each as rows."""
+"""Batches for training, validation and evaluation: pictures or stored memories, with what a task asks of each."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from captioning.data.source import Source
@@ -18,21 +17,20 @@ from captioning.encoders.reading import read_example
 from captioning.example import Example
 from captioning.features.store import FeatureStore
 from captioning.memory import VisualMemory
-from captioning.text.vocabulary import BOS, PAD, Vocabulary
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B pictures with R captions each."""
+    """B pictures or clips, and what a task asks of them."""
 
     ids: list[int | str]  # B
     inputs: VisualMemory | Any  # a memory from a store, or what the encoder's `collate` makes
-    words: Tensor | None  # (B, R, T+1) from BOS to EOS, then PAD; None where nobody asks for captions
+    targets: Any  # what `Task.targets` makes
 
     def to(self, *args, **kwargs) -> Batch:
         """Tensors moved as `Tensor.to` moves them."""
-        words = None if self.words is None else self.words.to(*args, **kwargs)
-        return replace(self, inputs=self.inputs.to(*args, **kwargs), words=words)
+        targets = None if self.targets is None else self.targets.to(*args, **kwargs)
+        return replace(self, inputs=self.inputs.to(*args, **kwargs), targets=targets)
 
 
 class EpochSampler(Sampler):
@@ -65,7 +63,8 @@ class EpochSampler(Sampler):
 class Examples(torch.utils.data.Dataset):
     """Examples by (epoch, index); `collate` makes a batch of them, in a worker process where there are any.
 
-    With `vary` an encoder that looks at random frames of a clip looks at others in each epoch.
+    `targets` says what is asked of examples in an epoch (`Task.targets`). With `vary` it may ask for something else in
+    each epoch, and an encoder that looks at random frames of a clip looks at others; without, every epoch is epoch 0.
     """
 
     def __init__(
@@ -74,16 +73,13 @@ class Examples(torch.utils.data.Dataset):
         source: Source,
         encoder: Encoder,
         store: FeatureStore | None,
-        vocabulary: Vocabulary | None,
+        targets: Callable[[Sequence[Example], int], Any],
         *,
-        captions_per_image: int = 5,
         seed: int = 0,
         vary: bool = False,
     ):
-        self.examples, self.source, self.store, self.vocabulary = examples, source, store, vocabulary
-        self.encoder, self.vary = encoder, vary
-        self.captions_per_image, self.seed = captions_per_image, seed
-        self.known: dict[str, list[int]] = {}
+        self.examples, self.source, self.encoder, self.store = examples, source, encoder, store
+        self.targets, self.seed, self.vary = targets, seed, vary
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -93,49 +89,21 @@ class Examples(torch.utils.data.Dataset):
         return epoch, self.examples[i]
 
     def collate(self, items: list[tuple[int, Example]]) -> Batch:
-        examples = [example for _, example in items]
+        examples, epoch = [example for _, example in items], items[0][0]
         ids = [example.id for example in examples]
         if self.store is not None:
             inputs: VisualMemory | Any = self.store.read(ids)
         else:
-            inputs = self.encoder.collate([self.read(epoch, example) for epoch, example in items])
-        if self.vocabulary is None:
-            return Batch(ids, inputs, None)
-        return Batch(ids, inputs, pad_words([self.captions(epoch, example) for epoch, example in items]))
+            inputs = self.encoder.collate([self.read(epoch, example) for example in examples])
+        return Batch(ids, inputs, self.targets(examples, epoch if self.vary else 0))
 
     def read(self, epoch: int, example: Example) -> Any:
         """What the encoder reads of an example in this epoch."""
         seed = f"{self.seed} {epoch} {example.id}" if self.vary else None
         return read_example(self.encoder, self.source, example, seed=seed)
 
-    def captions(self, epoch: int, example: Example) -> list[list[int]]:
-        """At most `captions_per_image` captions as ids; which ones, where there are more, changes with the epoch."""
-        chosen = list(example.captions)
-        if len(chosen) > self.captions_per_image:
-            chosen = random.Random(f"{self.seed} {epoch} {example.id}").sample(chosen, self.captions_per_image)
-        return [self.ids(caption) for caption in chosen]
 
-    def ids(self, caption: str) -> list[int]:
-        """The caption's ids, which it has from the first time on: words are counted once, not once an epoch."""
-        if caption not in self.known:
-            self.known[caption] = self.vocabulary.encode(caption)
-        return self.known[caption]
-
-
-def pad_words(captions: list[list[list[int]]]) -> Tensor:
-    """Ids of B images' captions -> (B, R, T+1) with BOS in front and PAD behind; an image with fewer rows is padded."""
-    rows = max(map(len, captions))
-    lengths = torch.tensor([[*map(len, image), *[0] * (rows - len(image))] for image in captions])  # (B, R)
-    words = torch.full((*lengths.shape, int(lengths.max()) + 1), PAD)
-    words[:, :, 0] = BOS
-    inside = torch.arange(words.shape[2] - 1) < lengths[..., None]
-    words[:, :, 1:][inside] = torch.tensor(
-        [i for image in captions for caption in image for i in caption], dtype=torch.long
-    )
-    return words
-
-
-class CaptionData(pl.LightningDataModule):
+class TaskData(pl.LightningDataModule):
     """Loaders over the training and validation examples of a source."""
 
     def __init__(

@@ -27,7 +27,7 @@ def test_a_bundle_of_format_1_loads_and_says_what_it_said():
 
 def test_a_store_of_format_1_is_read_and_fits_the_encoder_that_filled_it():
     golden, model = read("store_1.json"), captioning.load(GOLDEN / "bundle_1")
-    config = model.bundle.config["encoder"]
+    config = model.bundle.encoder_config
     store = FeatureStore(GOLDEN / "store_1").made_by(config, model.encoder.digest(config))
     memory = store.read(golden["ids"])
     assert list(memory.tokens.shape) == golden["shape"]

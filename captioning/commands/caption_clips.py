@@ -20,7 +20,8 @@ from captioning.media.pictures import as_picture
 from captioning.reports.clip_page import FRAMES, SIDE, ClipPage
 from captioning.reports.subtitles import KINDS, Cue, clock, subtitles
 from captioning.tasks.captioning.caption import Caption
-from captioning.tasks.captioning.captioner import Captioner, load
+from captioning.tasks.captioning.captioner import Captioner
+from captioning.tasks.load import load
 
 FORMATS = ("text", "json", *KINDS)
 LEAST = 0.2  # of `every`: a shorter rest at the end of a clip belongs to the part before it

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from captioning.decoders.retrieval import RetrievalDecoder
 from captioning.models.bundle import load_bundle, read_card, require_place, save_bundle
-from captioning.models.ensemble import join
 from captioning.models.shipped import find_model
+from captioning.tasks.captioning.ensemble import join
 
 
 def run(models: Sequence[str], output: Path, *, half: bool) -> int:
@@ -18,7 +18,7 @@ def run(models: Sequence[str], output: Path, *, half: bool) -> int:
     require_place(output)
     bundles = [load_bundle(folder) for folder in folders]
     joined = join(bundles, [str(folder) for folder in folders])
-    if any(isinstance(bundle.decoder, RetrievalDecoder) for bundle in bundles):
+    if any(isinstance(bundle.task.decoder, RetrievalDecoder) for bundle in bundles):
         print(
             "captioning: without what they remember; captioning remember gives a memory to any model", file=sys.stderr
         )

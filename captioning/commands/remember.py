@@ -15,11 +15,11 @@ from captioning.errors import UserError
 from captioning.features.stored import stored
 from captioning.media.kinds import is_clip
 from captioning.models.bundle import load_bundle, read_card, require_place, save_bundle
-from captioning.models.retrieval_memory import remembering
 from captioning.models.shipped import find_model
 from captioning.runtime.allocator import keep_freed_memory
 from captioning.runtime.device import working_device
 from captioning.runtime.progress import progress_bar
+from captioning.tasks.captioning.retrieval_memory import remembering
 
 log = logging.getLogger("captioning")
 
@@ -39,7 +39,7 @@ def run(config: DictConfig, folder: Path) -> int:
     examples = [example for example in chosen_examples(source, str(config.data.split)) if example.captions]
     if bundle.encoder.takes == "image" and any(is_clip(example.file) for example in examples):
         raise UserError(f"{source.name} has clips, which {model} does not read by itself: name a data set of photos")
-    look = OmegaConf.to_container(OmegaConf.create(bundle.config["encoder"]))
+    look = OmegaConf.to_container(OmegaConf.create(bundle.encoder_config))
     options = {"batch_size": config.batch_size, "num_workers": config.num_workers, "device": device}
     store, readable = stored(config.store, source, bundle.encoder, look, examples, **options)
     if store is None:

@@ -22,13 +22,13 @@ from captioning.metrics.caption_scores import (
     DEFAULT_METRICS,
     LOWER_IS_BETTER,
     ORDER,
-    Scores,
     metric_names,
     score_tokens,
     tokenized,
 )
 from captioning.metrics.predictions import common_images, read_predictions
 from captioning.metrics.references import ImageId, References, read_references
+from captioning.metrics.scores import Scores
 
 _WORST_BY = ("CIDEr", "SPICE", "METEOR", "ROUGE-L", "BLEU-4", "BLEU-3", "BLEU-2", "BLEU-1")
 LEVEL = 0.95

@@ -40,7 +40,7 @@ def stream_on(
 ) -> Iterator[tuple[Path, list[Caption] | UserError]]:
     """`Captioner.stream` over files, on as many devices as are named. Raises UserError for one that is not there."""
     if len(devices) == 1:
-        from captioning.tasks.captioning.captioner import load
+        from captioning.tasks.load import load
 
         captioner = load(model, device=devices[0])
         yield from captioner.stream(files, batch_size=batch_size, details=details, **options)
@@ -84,7 +84,7 @@ def _leave_interrupts() -> None:
 def _open(model: str | Path | None, device: str | None) -> None:
     global _captioner
     from captioning.runtime.allocator import keep_freed_memory
-    from captioning.tasks.captioning.captioner import load
+    from captioning.tasks.load import load
 
     keep_freed_memory()
     _captioner = load(model, device=device)

@@ -19,10 +19,10 @@ from captioning.data.source import Source
 from captioning.data.synthetic.scenes import Scenes
 from captioning.errors import UserError
 from captioning.example import Example
-from captioning.metrics.caption_scores import score_captions
+from captioning.metrics.caption_scores import DEFAULT_METRICS
 from captioning.reports.page import Panel, write_page
-from captioning.tasks.captioning.captioner import Captioner, load
-from captioning.tasks.captioning.evaluation import caption_split
+from captioning.tasks.captioning.captioner import Captioner
+from captioning.tasks.load import load
 from captioning.training.callbacks import read_curves
 
 EXAMPLES = 12  # on the page
@@ -41,8 +41,9 @@ def tour(folder: Path, overrides: Sequence[str] = ()) -> Path:
     scores = {}
     for name, options in STRATEGIES.items():
         for split, label in (("test", "new scenes"), ("unseen", "new pairs of colour and shape")):
-            references, hypotheses = caption_split(captioner, source, split, generation=captioner.strategy(options))
-            found = score_captions(references, hypotheses, metrics=("bleu", "rouge", "cider")).corpus
+            captioner.task.generation = captioner.strategy(options)
+            examples, hypotheses = captioner.predict_split(source, split)
+            found = captioner.task.score(hypotheses, examples, metrics=DEFAULT_METRICS).corpus
             scores[f"{name}, {label}"] = {metric: 100 * value for metric, value in found.items()}
             print(table(found, f"{name}, {label}: {len(hypotheses)} pictures"))
     return write_page(

@@ -51,9 +51,9 @@ class Views(Source):
         photo = replace(example, id=self.photo_ids[name])
         return view(self.source.image(photo), f"{name} {number}")
 
-    def texts(self, examples: Sequence[Example]) -> list[str]:
-        """Of a photo once, however often it is seen: a rare word stays rare."""
-        return self.source.texts([example for example in examples if MARK not in str(example.id)])
+    def distinct(self, examples: Sequence[Example]) -> list[Example]:
+        """A photo once, however often it is seen: a rare word stays rare."""
+        return self.source.distinct([example for example in examples if MARK not in str(example.id)])
 
     @cached_property
     def photo_ids(self) -> dict[str, int | str]:

@@ -43,9 +43,9 @@ class Source:
         """The clip, of which nothing is opened yet. Raises UserError where the source has photos only."""
         raise UserError(f"{self.name} has photos and no clips. Choose an encoder of photos, such as encoder=grid.")
 
-    def texts(self, examples: Sequence[Example]) -> list[str]:
-        """The captions of `examples`, each as often as people wrote it: what a vocabulary counts words in."""
-        return [caption for example in examples for caption in example.captions]
+    def distinct(self, examples: Sequence[Example]) -> list[Example]:
+        """Each picture of `examples` once, whatever views of it there are: what words and answers are counted in."""
+        return list(examples)
 
     def readable(self, examples: Sequence[Example], *, decode: bool = False) -> list[Example]:
         """The examples whose picture can be read: all of them, where pictures do not come from files.

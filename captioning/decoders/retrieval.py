@@ -178,9 +178,11 @@ def check_options(*, neighbours: int = 1, sharpness: float = 0.0, dimensions: in
 
 
 def without_retrieval(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a model, encoder.* and decoder.*, as they were before its decoder remembered."""
-    memory = {f"decoder.{name}" for name in MEMORY}
-    if not memory - {"decoder.caption_counts"} <= weights.keys():  # which once had another name
+    """The weights of a model as they were before its decoder, decoder.* or task.decoder.*, remembered."""
+    decoder = "task.decoder." if any(name.startswith("task.decoder.") for name in weights) else "decoder."
+    memory = {f"{decoder}{name}" for name in (*MEMORY, "said")}  # as the last was once called
+    if f"{decoder}projection" not in weights:
         return weights
-    kept = {name: t for name, t in weights.items() if name not in memory and name != "decoder.said"}
-    return {name.replace("decoder.decoder.", "decoder.", 1): tensor for name, tensor in kept.items()}
+    kept = {name: tensor for name, tensor in weights.items() if name not in memory}
+    inside = f"{decoder}decoder."
+    return {f"{decoder}{n.removeprefix(inside)}" if n.startswith(inside) else n: t for n, t in kept.items()}

@@ -12,7 +12,7 @@ from captioning.errors import UserError
 def run(*, model: str | None, host: str = "127.0.0.1", port: int | None = None, device: str | None = None) -> int:
     """Serves the page until it is interrupted. -> exit status."""
     require_gradio()
-    from captioning.tasks.captioning.captioner import load
+    from captioning.tasks.load import load
 
     captioner = load(model, device=device)
     from captioning.demo.page import serve

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
@@ -22,6 +21,7 @@ from captioning.metrics.ngrams import Corpus, corpus_of
 from captioning.metrics.predictions import common_images
 from captioning.metrics.references import ImageId
 from captioning.metrics.rouge import rouge_l
+from captioning.metrics.scores import Scores
 from captioning.metrics.spice import Spice
 from captioning.text.tokenizer import tokenize_all
 
@@ -44,22 +44,6 @@ ORDER = (*_BLEU, "METEOR", "ROUGE-L", "CIDEr", "SPICE", "CHAIRi", "CHAIRs")
 LOWER_IS_BETTER = ("CHAIRi", "CHAIRs")
 
 Tokens = list[list[str]]
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Scores of I images. BLEU, METEOR, ROUGE-L, SPICE and CHAIR are 0 to 1, CIDEr 0 to 10.
-
-    `corpus` and `per_image`, (I,) in the order of `images`, are keyed by "BLEU-1" to "BLEU-4", "METEOR", "ROUGE-L",
-    "CIDEr" (which is CIDEr-D), "SPICE", "CHAIRi" and "CHAIRs", of which the last two are the better the lower.
-    `unavailable` holds a sentence for each metric that could not be computed.
-    """
-
-    images: tuple[ImageId, ...]
-    corpus: dict[str, float]
-    per_image: dict[str, NDArray[np.float64]] = field(repr=False)
-    resamplable: dict[str, Resamplable] = field(repr=False)
-    unavailable: dict[str, str] = field(default_factory=dict)
 
 
 def metric_names(metrics: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""A model bundle: a folder with config.yaml, weights.safetensors, vocabulary.json and README.md.
+"""A model bundle: a folder with config.yaml, weights.safetensors, its task's plain files and README.md.
 
 It is data, not code: no pickle anywhere, and only classes of this package, or of packages the caller allows, are
 built from its configuration, without Hydra and its plug board.
@@ -26,30 +26,24 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from captioning.decoders.base import Decoder
 from captioning.encoders.base import Encoder, architecture
 from captioning.errors import UserError
-from captioning.memory import VisualMemory
 from captioning.models.eight_bit import SCALE, in_eight_bits, restored
 from captioning.models.former_names import current_keys, with_current_names
-from captioning.models.shipped import MODEL_FILES
-from captioning.text.vocabulary import Vocabulary
 
-FORMAT = 1
-PARTS = ("encoder", "decoder", "generation")
-TRUSTED = ("captioning.encoders", "captioning.decoders", "captioning.generation")
-MAX_WORDS = 1000  # of a caption; a search sets memory aside for the longest
+FORMAT = 2
+PARTS = {1: ("encoder", "decoder", "generation"), 2: ("encoder", "task")}  # of each format, 1 being captioning only
+CAPTIONING = "captioning.tasks.captioning.task.Captioning"
+TRUSTED = tuple(f"captioning.{room}" for room in ("encoders", "decoders", "heads", "generation", "tasks"))
 
 
 @dataclass
 class Bundle:
-    """The parts of a finished model, and the configuration they were built from."""
+    """The parts of a finished model."""
 
     encoder: Encoder
-    decoder: Decoder
-    vocabulary: Vocabulary
-    generation: Callable
-    config: dict[str, Any]  # encoder, decoder and generation as `_target_` and keywords
+    encoder_config: dict[str, Any]  # by which it is built again: `_target_` and keywords
+    task: nn.Module  # a `captioning.tasks.base.Task`, which knows its own
 
 
 def save_bundle(folder: str | Path, bundle: Bundle, *, card: str, half: bool = False, eight_bit: bool = False) -> Path:
@@ -62,15 +56,15 @@ def save_bundle(folder: str | Path, bundle: Bundle, *, card: str, half: bool = F
     """
     weights = {
         f"{part}.{name}": (as_half(tensor) if half else tensor).detach().cpu().contiguous().clone()
-        for part, module in (("encoder", bundle.encoder), ("decoder", bundle.decoder))
+        for part, module in (("encoder", bundle.encoder), ("task", bundle.task))
         for name, tensor in module.state_dict().items()
     }
     if eight_bit:
         weights = in_eight_bits(weights)
-    config = {"format": FORMAT, **bundle.config, "encoder": architecture(bundle.config["encoder"])}
+    config = {"format": FORMAT, "encoder": architecture(bundle.encoder_config), "task": bundle.task.config()}
     with replaced_folder(Path(folder)) as temporary:
         save_file(weights, temporary / "weights.safetensors")
-        bundle.vocabulary.save(temporary / "vocabulary.json")
+        bundle.task.save(temporary)
         (temporary / "config.yaml").write_text(yaml.dump(config, Dumper=_Dumper, sort_keys=False), encoding="utf-8")
         (temporary / "README.md").write_text(card, encoding="utf-8")
         shutil.copymode(temporary / "config.yaml", temporary / "weights.safetensors")  # written for its owner only
@@ -142,40 +136,44 @@ def load_bundle(folder: str | Path, *, allow: Sequence[str] = ()) -> Bundle:
     run something it may not.
     """
     folder = Path(folder)
-    absent = [name for name in MODEL_FILES if not (folder / name).is_file()]
-    if absent:
-        raise UserError(f"{folder} is not a whole model: {', '.join(absent)} missing. Copy it again, or train anew")
-    config = read_config(folder / "config.yaml")
-    vocabulary = Vocabulary.load(folder / "vocabulary.json")
-    if not 1 <= vocabulary.max_words <= MAX_WORDS:
-        raise UserError(f"{folder}/vocabulary.json: max_words is {vocabulary.max_words}, not within 1 to {MAX_WORDS}")
     weights = folder / "weights.safetensors"
-    shapes = read_shapes(weights)
+    require_files(folder, ("config.yaml", weights.name))
+    config = read_config(folder / "config.yaml")
     trusted = (*TRUSTED, *allow)
+    try:
+        task = bare_task(config["task"], trusted)
+    except UserError as error:
+        raise UserError(f"{folder}/config.yaml: {error}") from None
+    require_files(folder, task.files)
+    task.load(folder)
+    shapes = read_shapes(weights)
     try:
         with limited_to(4 * sum(map(math.prod, shapes.values()))):
             encoder = build(config["encoder"], trusted, kind=Encoder, weights="none", file=None, finetune=False)
-            sizes = {"visual_width": encoder.width, "vocabulary_size": len(vocabulary)}
-            decoder = build(config["decoder"], trusted, kind=Decoder, otherwise=sizes)
-        generation = build_generation(config["generation"], trusted)
+            task.build(encoder, partial(build_part, trusted))
     except UserError as error:
         raise UserError(f"{folder}/config.yaml: {error}") from None
     except Exception as error:  # values are anything, and so is what a constructor raises for them
         reason = _one_line(error)
         raise UserError(f"{folder}/config.yaml describes a model that cannot be built: {reason}") from error
-    fill(weights, shapes, {"encoder": encoder, "decoder": decoder})
-    blank = torch.zeros(1, 1, encoder.width)
+    fill(weights, shapes, {"encoder": encoder, "task": task})
     try:
-        with torch.inference_mode():
-            decoder.eval().prepare(VisualMemory(blank, torch.ones(1, 1, dtype=torch.bool), blank[:, 0]))
+        task.eval().check(encoder.eval())
     except Exception as error:
         reason = _one_line(error)
-        raise UserError(f"{folder}/config.yaml: the decoder cannot read what the encoder sees: {reason}") from None
-    return Bundle(encoder.eval(), decoder.eval(), vocabulary, generation, config)
+        raise UserError(f"{folder}/config.yaml: the task cannot read what the encoder sees: {reason}") from None
+    return Bundle(encoder, config["encoder"], task)
+
+
+def require_files(folder: Path, names: Sequence[str]) -> None:
+    """Raises UserError unless all these files are in a model's folder."""
+    absent = [name for name in names if not (folder / name).is_file()]
+    if absent:
+        raise UserError(f"{folder} is not a whole model: {', '.join(absent)} missing. Copy it again, or train anew")
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The configuration of a bundle as plain data. Raises UserError naming the file."""
+    """The configuration of a bundle as plain data, in today's format and names. Raises UserError naming the file."""
     try:
         config = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
@@ -183,12 +181,16 @@ def read_config(path: Path) -> dict[str, Any]:
     version = config.get("format") if isinstance(config, dict) else None
     if type(version) is int and version > FORMAT:
         raise UserError(f"{path} has format {version}, this version reads up to {FORMAT}: pip install -U captioning")
-    if type(version) is not int or version != FORMAT:
+    if type(version) is not int or version not in PARTS:
         raise UserError(f"{path} is not the configuration of a model: it does not say `format: {FORMAT}`")
-    absent = [part for part in PARTS if not isinstance(config.get(part), dict)]
+    absent = [part for part in PARTS[version] if not isinstance(config.get(part), dict)]
     if absent:
         raise UserError(f"{path} is not the configuration of a model: it does not describe {' or '.join(absent)}")
-    return with_current_names(config)
+    config = with_current_names(config)
+    if version == 1:
+        task = {"_target_": CAPTIONING, "decoder": config.pop("decoder"), "generation": config.pop("generation")}
+        config = config | {"task": task}
+    return {"encoder": config["encoder"], "task": config["task"]}
 
 
 class _Loader(yaml.SafeLoader):
@@ -235,10 +237,33 @@ def build(
         raise UserError(f"{meddling.pop()} has no place in a model")
     found = trusted_part(config.get("_target_"), trusted)
     if not (isinstance(found, type) and issubclass(found, kind)):
-        raise UserError(f"{config['_target_']} is not a part of a captioner, or not the one that stands there")
+        raise UserError(f"{config['_target_']} is not a part of a model, or not the one that stands there")
     takes = inspect.signature(found).parameters
     defaults, given = ({key: v for key, v in part.items() if key in takes} for part in (otherwise or {}, given))
     return found(**defaults | keywords | given)
+
+
+def bare_task(config: Mapping[str, Any], trusted: Sequence[str]) -> nn.Module:
+    """The task that untrusted `config` describes, its parts still configurations. Raises UserError."""
+    found = trusted_part(config.get("_target_"), trusted)
+    if not (isinstance(found, type) and issubclass(found, nn.Module) and hasattr(found, "read_texts")):
+        raise UserError(f"{config['_target_']} is no task")
+    keywords = {key: value for key, value in config.items() if key not in ("_target_", "_convert_")}
+    try:
+        inspect.signature(found).bind(**keywords)
+    except TypeError as error:
+        raise UserError(f"{config['_target_']} is not what this version knows: {error}") from None
+    return found(**keywords)
+
+
+def build_part(trusted: Sequence[str], config: Any, kind: type = object, **sizes: Any) -> Any:
+    """A part of a task from untrusted `config`, or a search where `kind` is Callable. `sizes` are for every part that
+    takes one and says none."""
+    if not isinstance(config, dict):
+        raise UserError(f"{config!r} stands where a part of a model is described")
+    if kind is Callable:
+        return build_generation(config, trusted)
+    return build(config, trusted, kind=kind, otherwise=sizes, weights="none", file=None)
 
 
 def build_generation(config: dict[str, Any], trusted: Sequence[str]) -> Callable:

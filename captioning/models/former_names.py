@@ -28,7 +28,8 @@ def current_keys(names: Iterable[str], wanted: Container[str]) -> dict[str, str]
 
 
 def _current(name: str) -> str:
-    return ".".join(FORMER_KEYS.get(part, part) for part in name.split("."))
+    parts = [FORMER_KEYS.get(part, part) for part in name.split(".")]
+    return ".".join(["task", *parts] if parts[0] == "decoder" else parts)  # there was one task, and it wrote captions
 
 
 def with_current_names(config: Any) -> Any:

@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from captioning.metrics.caption_scores import Scores
+from captioning.metrics.scores import Scores
 from captioning.reports.caption_statistics import CaptionStatistics
 from captioning.reports.page import Panel, card, document, score_table
 from captioning.reports.page_style import SCRIPT

@@ -11,16 +11,16 @@ Point = tuple[float, float]
 WIDTH, HEIGHT = 520, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 40, 40  # pixels round the plot
 COLOURS = ("#c2560c", "#1f6fb2", "#2c8a57", "#8a4fb0")  # a page may set others as --line-1 to --line-4
-SHOWN = ("loss", "CIDEr", "BLEU-4")  # of all that a run logs
+SHOWN = ("CIDEr", "BLEU-4")  # where nobody says
 TITLES = {"loss": "Loss"}
 
 
-def charts(curves: Mapping[str, Sequence[Point]]) -> list[str]:
-    """The charts of a run: loss, CIDEr and BLEU-4, as far as they were logged, each with a line for each split.
+def charts(curves: Mapping[str, Sequence[Point]], scores: Sequence[str] = SHOWN) -> list[str]:
+    """The charts of a run: its loss and the named scores, as far as they were logged, each with a line for each split.
 
     `curves` has (epoch, value) points by the name they were logged under: "train/loss", "val/loss", "val/CIDEr".
     """
-    lines: dict[str, dict[str, Sequence[Point]]] = {figure: {} for figure in SHOWN}
+    lines: dict[str, dict[str, Sequence[Point]]] = {figure: {} for figure in ("loss", *scores)}
     for name, points in curves.items():
         split, _, figure = name.rpartition("/")
         if figure in lines:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from captioning.files.atomic import write_whole
 from captioning.reports.attention_map import heat_layer, heat_map
-from captioning.reports.line_chart import COLOURS, HEIGHT, WIDTH, Point, charts
+from captioning.reports.line_chart import COLOURS, HEIGHT, SHOWN, WIDTH, Point, charts
 from captioning.reports.page_style import CHART_STYLE, SCRIPT, STYLE
 
 PHOTO_SIDE = 640  # pixels; a larger photo is made smaller for the page
@@ -90,9 +90,9 @@ def document(title: str, body: str, *, style: str = "", script: str = "") -> str
     )
 
 
-def curves_svg(curves: Mapping[str, Sequence[Point]]) -> str:
+def curves_svg(curves: Mapping[str, Sequence[Point]], scores: Sequence[str] = SHOWN) -> str:
     """The text of an SVG file with the charts of a run, one above the other; `curves` as for `write_page`."""
-    drawn = charts(curves)
+    drawn = charts(curves, scores)
     size = f'width="{WIDTH}" height="{HEIGHT}"'
     placed = [chart.replace("<svg ", f'<svg y="{i * HEIGHT}" {size} ', 1) for i, chart in enumerate(drawn)]
     height = max(1, len(drawn)) * HEIGHT

@@ -62,27 +62,40 @@ class Vocabulary:
                 words.append(self.words[i])
         return words
 
-    def save(self, path: Path) -> None:
-        """Writes one JSON object: `words` (without specials) and `max_words`."""
+    def to_json(self) -> str:
+        """One JSON object: `words` (without specials) and `max_words`."""
         content = {"words": self.words[len(SPECIALS) :], "max_words": self.max_words}
-        Path(path).write_text(json.dumps(content, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+        return json.dumps(content, ensure_ascii=False, indent=0) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, place: object) -> Vocabulary:
+        """Reads what `to_json` gave. Raises UserError naming `place` where it is not that."""
+        try:
+            content = json.loads(text)
+            words, max_words = content["words"], content["max_words"]
+            if not all(isinstance(word, str) for word in words) or not isinstance(max_words, int):
+                raise TypeError("words are strings and max_words is a number")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise UserError(f"{place} is not a vocabulary: {error}") from None
+        try:
+            return cls(words, max_words=max_words)
+        except UserError as error:
+            raise UserError(f"{place}: {error}") from None
+
+    def save(self, path: Path) -> None:
+        """Writes `to_json` into a file."""
+        Path(path).write_text(self.to_json(), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Vocabulary:
         """Reads what `save` wrote. Raises UserError naming the file where it is not that."""
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-            words, max_words = content["words"], content["max_words"]
-            if not all(isinstance(word, str) for word in words) or not isinstance(max_words, int):
-                raise TypeError("words are strings and max_words is a number")
+            text = Path(path).read_text(encoding="utf-8")
         except FileNotFoundError:
             raise UserError(f"{path} is missing: the model folder is incomplete") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError) as error:
             raise UserError(f"{path} is not a vocabulary: {error}") from None
-        try:
-            return cls(words, max_words=max_words)
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from None
+        return cls.from_json(text, path)
 
 
 @cache

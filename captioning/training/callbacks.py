@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from captioning.errors import UserError
 from captioning.files.atomic import write_whole
+from captioning.tasks.base import Task
 
 
 class SeedEveryStep(pl.Callback):
@@ -57,12 +59,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class Curves(pl.Callback):
     """Draws the logged curves into the run folder after every validation."""
 
-    def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, task: Task):
+        self.folder, self.task = Path(folder), task
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if trainer.is_global_zero and not trainer.sanity_checking:
-            save_curves(self.folder)
+            save_curves(self.folder, self.task.columns)
 
 
 def read_curves(folder: str | Path) -> dict[str, list[tuple[float, float]]]:
@@ -81,10 +83,10 @@ def read_curves(folder: str | Path) -> dict[str, list[tuple[float, float]]]:
     return {name: sorted(by_epoch.items()) for name, by_epoch in points.items()}
 
 
-def save_curves(folder: Path) -> None:
-    """Writes curves.svg: loss above, CIDEr and BLEU-4 below."""
+def save_curves(folder: Path, scores: Sequence[str]) -> None:
+    """Writes curves.svg: loss above, the named validation scores below."""
     from captioning.reports.page import curves_svg
 
     curves = read_curves(folder)
     if curves:
-        write_whole(folder / "curves.svg", curves_svg(curves))
+        write_whole(folder / "curves.svg", curves_svg(curves, scores))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,9 +17,9 @@ from captioning.decoders.retrieval import without_retrieval
 from captioning.encoders.base import Encoder
 from captioning.encoders.side_by_side import SideBySide
 from captioning.errors import UserError
+from captioning.files.annotations import read_text
 from captioning.models.eight_bit import restored
 from captioning.models.former_names import current_keys
-from captioning.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -26,22 +27,23 @@ class Start:
     """What a bundle or a checkpoint brings to a new run."""
 
     path: Path
-    vocabulary: Vocabulary
-    weights: dict[str, Tensor]  # encoder.* and decoder.*
+    texts: dict[str, str]  # the task's own plain files
+    weights: dict[str, Tensor]  # encoder.* and task.*
 
     def fill(self, part: str, module: nn.Module) -> None:
-        """Puts the weights of `part`, encoder or decoder, in. Raises UserError naming the first that does not fit."""
-        own = module.state_dict()
-        theirs = {name[len(part) + 1 :]: t for name, t in self.weights.items() if name.startswith(f"{part}.")}
-        theirs = {name: theirs[written] for name, written in current_keys(theirs, own).items()}
+        """Puts the weights of `part`, encoder or task, in. Raises UserError naming the first that does not fit."""
+        own = {f"{part}.{name}": tensor for name, tensor in module.state_dict().items()}
+        names = {new: old for new, old in current_keys(self.weights, own).items() if new.startswith(f"{part}.")}
+        theirs = {new: self.weights[old] for new, old in names.items()}
         for name in (*own, *theirs):
             there, here = (list(weights[name].shape) if name in weights else "absent" for weights in (theirs, own))
             if there != here:
+                name = name.removeprefix("task.")
                 raise UserError(
-                    f"start={self.path}: {part}.{name} is {there} there and {here} here: "
-                    f"give the {part} options that it was trained with"
+                    f"start={self.path}: {name} is {there} there and {here} here: "
+                    f"give the {name.split('.')[0]} options that it was trained with"
                 )
-        module.load_state_dict(theirs)
+        module.load_state_dict({name.removeprefix(f"{part}."): tensor for name, tensor in theirs.items()})
 
     def seeing_more(self, encoder: Encoder) -> Start:
         """The start for an encoder whose first backbone alone is that of this model: the further ones are added.
@@ -67,19 +69,21 @@ def read_start(path: str | Path) -> Start:
     """A bundle's folder or a checkpoint of `captioning train`. Raises UserError naming what is wrong with it."""
     path = Path(path)
     if path.is_dir():
-        vocabulary = Vocabulary.load(path / "vocabulary.json")
         try:
-            return Start(path, vocabulary, without_retrieval(restored(load_file(path / "weights.safetensors"))))
+            names = [file.name for file in path.glob("*.json") if file.is_file()]
+            texts = {name: read_text(path / name) for name in names}
+            return Start(path, texts, without_retrieval(restored(load_file(path / "weights.safetensors"))))
         except (OSError, SafetensorError) as error:
             raise UserError(f"start={path}: weights.safetensors cannot be read: {error}") from None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        words, state = content["vocabulary"], content["state_dict"]
+        texts = content.get("task") or {"vocabulary.json": json.dumps(content["vocabulary"])}  # as it was once kept
+        state = content["state_dict"]
     except FileNotFoundError:
         raise UserError(f"start={path}: no such model folder or checkpoint") from None
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, TypeError) as error:
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"start={path} is not a checkpoint of captioning train, take its model folder: {reason}"
         ) from None
-    return Start(path, Vocabulary(words["words"], max_words=words["max_words"]), state)
+    return Start(path, texts, state)

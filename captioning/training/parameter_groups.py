@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import nn
 
 NOT_DECAYED = (nn.Embedding, nn.LayerNorm, nn.modules.batchnorm._BatchNorm, nn.GroupNorm)
@@ -21,15 +20,3 @@ def parameter_groups(module: nn.Module, **options: Any) -> list[dict[str, Any]]:
     free = [p for p in learning if p.ndim <= 1 or id(p) in spared]
     groups = [{"params": decayed, **options}, {"params": free, "weight_decay": 0.0, **options}]
     return [group for group in groups if group["params"]]
-
-
-def compile_forward_features(encoder: nn.Module, decoder: nn.Module) -> None:
-    """Compiles what only training does many times: the teacher-forced pass, and a learning encoder.
-
-    Captions are generated step by step by the same code as ever, so that scores do not change.
-    """
-    # a recurrent decoder is unrolled, which makes one program for each length of captions
-    torch._dynamo.config.cache_size_limit = max(64, torch._dynamo.config.cache_size_limit)
-    decoder.forward_features = torch.compile(decoder.forward_features)
-    if encoder.finetune:
-        encoder.compile()

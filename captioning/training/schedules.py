@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
@@ -59,12 +60,21 @@ def noam(optimizer: Optimizer, total_steps: int, steps_per_epoch: int, *, warmup
 
 
 def plateau(
-    optimizer: Optimizer, total_steps: int, steps_per_epoch: int, *, factor: float = 0.5, patience: int = 1
+    optimizer: Optimizer,
+    total_steps: int,
+    steps_per_epoch: int,
+    *,
+    factor: float = 0.5,
+    patience: int = 1,
+    mode: Literal["max", "min"] = "max",
 ) -> ReduceLROnPlateau:
-    """The rate times `factor` whenever validation CIDEr has not risen for more than `patience` validations."""
+    """The rate times `factor` whenever the monitored score is not better for more than `patience` validations.
+
+    `mode` says whether better is higher; a run gives that of its task.
+    """
     if not 0 < factor < 1:
         raise UserError(f"schedule.factor={factor}: it is between 0 and 1")
-    return ReduceLROnPlateau(optimizer, mode="max", factor=factor, patience=patience)
+    return ReduceLROnPlateau(optimizer, mode=mode, factor=factor, patience=patience)
 
 
 def after_warmup(rising: int, then: Callable[[int], float]) -> Callable[[int], float]:

@@ -5,40 +5,54 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import yaml
 from pytorch_lightning.callbacks import Timer
 
 from captioning.files.atomic import write_whole
+from captioning.tasks.base import Task
 from captioning.training.callbacks import read_curves
 
-COLUMNS = ("name", "overrides", "CIDEr", "BLEU-4", "epochs", "minutes")
 
-
-def write_summary(folder: Path, cider: float, trainer: pl.Trainer) -> Path:
+def write_summary(folder: Path, task: Task, score: float, trainer: pl.Trainer) -> Path:
     """finished.json: the scores (x100) of the best epoch, the epochs trained, and the minutes, those before an
-    interruption included."""
+    interruption included; and by which score runs are compared."""
     curves = read_curves(folder)
-    best = next((epoch for epoch, value in curves.get("val/CIDEr", []) if abs(value - cider) < 1e-4), None)
+    monitor, mode = task.monitor
+    best = next((epoch for epoch, value in curves.get(monitor, []) if abs(value - score) < 1e-4), None)
     scores = {name: dict(points).get(best) for name, points in curves.items() if name.startswith("val/")}
     timer = next(callback for callback in trainer.callbacks if isinstance(callback, Timer))
-    found = {**scores, "val/CIDEr": cider, "epochs": trainer.current_epoch}
+    found = {**scores, monitor: score, "epochs": trainer.current_epoch}
     found["minutes"] = round(timer.time_elapsed("train") / 60, 2)
+    shown = list(dict.fromkeys([monitor, *(f"val/{name}" for name in task.columns)]))
+    found |= {"monitor": [monitor, mode], "columns": shown}
     return write_whole(folder / "finished.json", json.dumps(found, indent=2) + "\n")
 
 
 def sweep_table(folders: Sequence[Path]) -> str:
-    """The runs in these folders as a Markdown table, best first by CIDEr; those that did not finish at the end.
+    """The runs in these folders as a Markdown table, the best first by what they were compared by; those that did not
+    finish at the end.
 
     Of their overrides it has those that not all of them share.
     """
     given = [_overrides(folder) for folder in folders]
     shared = set.intersection(*map(set, given)) if len(given) > 1 else set()
     own = [" ".join(one for one in each if one not in shared) for each in given]
-    rows = sorted(map(_row, folders, own), key=lambda row: (row[2] is None, -(row[2] or 0), row[0]))
-    cells = [COLUMNS, *([_text(value) for value in row] for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(COLUMNS))]
+    ended = [_finished(folder) for folder in folders]
+    first = next((found for found in ended if found), {})
+    monitor, mode = first.get("monitor", ["val/loss", "min"])
+    columns = [*first.get("columns", []), "epochs", "minutes"]
+    sign = -1 if mode == "max" else 1
+    order = sorted(
+        range(len(folders)),
+        key=lambda i: (monitor not in ended[i], sign * ended[i].get(monitor, 0.0), folders[i].name),
+    )
+    head = ["name", "overrides", *(name.removeprefix("val/") for name in columns)]
+    rows = [[folders[i].name, own[i], *(_text(ended[i].get(name)) for name in columns)] for i in order]
+    cells = [head, *rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
 
     def line(row: Sequence[str]) -> str:
         padded = (
@@ -48,7 +62,7 @@ def sweep_table(folders: Sequence[Path]) -> str:
         return "| " + " | ".join(padded) + " |"
 
     rule = "| " + " | ".join("-" * width if i < 2 else "-" * (width - 1) + ":" for i, width in enumerate(widths)) + " |"
-    return "\n".join([line(cells[0]), rule, *map(line, cells[1:])]) + "\n"
+    return "\n".join([line(head), rule, *map(line, rows)]) + "\n"
 
 
 def _overrides(folder: Path) -> list[str]:
@@ -56,11 +70,9 @@ def _overrides(folder: Path) -> list[str]:
     return yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else []
 
 
-def _row(folder: Path, overrides: str) -> tuple:
-    finished = folder / "finished.json"
-    found = json.loads(finished.read_text(encoding="utf-8")) if finished.exists() else {}
-    scores = (found.get("val/CIDEr"), found.get("val/BLEU-4"), found.get("epochs"), found.get("minutes"))
-    return (folder.name, overrides, *scores)
+def _finished(folder: Path) -> dict[str, Any]:
+    file = folder / "finished.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def _text(value: str | float | None) -> str:

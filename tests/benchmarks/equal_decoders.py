@@ -58,9 +58,9 @@ def trained(images: int) -> tuple[Transformer, VisualMemory]:
     """The decoder of the shipped model, and what its encoder makes of the first of Flickr8k's dev photos."""
     from captioning.data.benchmarks.flickr8k import Flickr8k
     from captioning.models.bundle import load_bundle
-    from captioning.models.retrieval_memory import without_retrieval
     from captioning.models.shipped import find_model
     from captioning.tasks.captioning.captioner import Captioner
+    from captioning.tasks.captioning.retrieval_memory import without_retrieval
 
     model = Captioner(without_retrieval(load_bundle(find_model("flickr8k"))), device="cpu")
     source = Flickr8k(Path(os.environ["CAPTIONING_DATA"]) / "flickr8k")

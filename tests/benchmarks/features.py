@@ -36,6 +36,7 @@ from captioning.features.store import FeatureStore
 from captioning.features.store_part import PartWriter
 from captioning.runtime.allocator import keep_freed_memory
 from captioning.tasks.captioning.objectives import CrossEntropy
+from captioning.tasks.captioning.task import Captioning
 from captioning.text.vocabulary import Vocabulary
 
 ROUNDS, BATCH = 7, 32
@@ -102,7 +103,9 @@ def batches(store: FeatureStore, pictures: int):
     """The loader that training has, over the first `pictures`."""
     vocabulary = Vocabulary.build(CAPTIONS, min_count=1, max_words=20)
     examples = [Example(key, "", CAPTIONS) for key in range(pictures)]
-    data = Examples(examples, Source(), Encoder(), store, vocabulary)
+    task = Captioning(decoder={}, generation={})
+    task.vocabulary = vocabulary
+    data = Examples(examples, Source(), Encoder(), store, task.targets)
     return loader(data, EpochSampler(pictures, shuffle=True), BATCH, 0), vocabulary
 
 
@@ -133,7 +136,7 @@ def train(folder: Path, pictures: int) -> float:
     objective, decoder = CrossEntropy(), ShowAttendTell(**sizes, visual=32, attention=32)
     optimizer = torch.optim.Adam(decoder.parameters())
     for batch in read:
-        loss, _ = objective(decoder, decoder.prepare(batch.inputs.float()), batch.words)
+        loss, _ = objective(decoder, decoder.prepare(batch.inputs.float()), batch.targets)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

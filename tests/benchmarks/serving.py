@@ -29,9 +29,12 @@ from captioning.media.pictures import as_picture
 from captioning.models.bundle import Bundle
 from captioning.runtime.allocator import keep_freed_memory
 from captioning.tasks.captioning.caption import describe
-from captioning.tasks.captioning.captioner import Captioner, load
+from captioning.tasks.captioning.captioner import Captioner
+from captioning.tasks.captioning.task import Captioning
+from captioning.tasks.load import load
 from captioning.text.vocabulary import UNK, Vocabulary
 
+NO_PARTS = {"decoder": {}, "generation": {}}  # nothing of it is saved
 TURN, BATCH, GOAL = 100, 16, 0.85
 
 
@@ -43,7 +46,7 @@ def untrained() -> Captioner:
     decoder = Transformer(visual_width=encoder.width, vocabulary_size=len(vocabulary), width=256, layers=3, heads=4)
     with torch.no_grad():
         decoder.predict.bias[: UNK + 1] = -1e4
-    return Captioner(Bundle(encoder, decoder, vocabulary, partial(beam, beam_size=3), {}))
+    return Captioner(Bundle(encoder, {}, Captioning.of(decoder, vocabulary, partial(beam, beam_size=3), NO_PARTS)))
 
 
 def photos(folder: Path, count: int) -> list[Path]:

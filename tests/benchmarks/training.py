@@ -25,7 +25,7 @@ import torch
 from harness import Figure, report
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
-from captioning.batches import CaptionData, Examples
+from captioning.batches import Examples, TaskData
 from captioning.decoders.base import Decoder
 from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.decoders.transformer import Transformer
@@ -36,10 +36,10 @@ from captioning.generation.greedy import greedy
 from captioning.memory import VisualMemory
 from captioning.tasks.captioning.objectives import CrossEntropy, Objective
 from captioning.tasks.captioning.self_critical import SelfCritical
-from captioning.tasks.captioning.task import CaptioningTask
+from captioning.tasks.captioning.task import Captioning
 from captioning.text.vocabulary import EOS, Vocabulary
 from captioning.training.callbacks import SeedEveryStep
-from captioning.training.parameter_groups import compile_forward_features
+from captioning.training.module import TrainingModule
 from captioning.training.schedules import constant
 
 PICTURES, TOKENS, WIDTH, WORDS, BATCH = 256, 49, 1280, 2500, 16
@@ -63,7 +63,7 @@ class Clock(pl.Callback):
         self.ends.append((time.perf_counter(), time.process_time()))
 
 
-class TimedTask(CaptioningTask):
+class TimedModule(TrainingModule):
     """Counts the seconds of each optimiser step, both passes in it, and those of them that are spent on logging."""
 
     def __init__(self, *args: object, **options: object):
@@ -133,20 +133,18 @@ def measured(kind: str, objective: Objective, compiled: bool = False) -> tuple[f
         if reward is not None:
             objective.reward = reward = TimedReward(reward)
         mouth = decoder(kind)
+        task = Captioning.of(mouth, vocabulary, greedy, {"decoder": {}, "generation": {}})
+        task.objective = objective
         if compiled:
-            compile_forward_features(encoder, mouth)
-        task = TimedTask(
+            task.compile()
+        module = TimedModule(
             encoder,
-            mouth,
-            vocabulary,
-            objective=objective,
-            generation=greedy,
+            task,
             optimizer=partial(torch.optim.AdamW, lr=0.0),  # the captions stay as long as they are
             schedule=constant,
-            references={},
+            val_examples=(),
         )
-        shown = vocabulary if objective.reads_captions else None
-        data = CaptionData(Examples(examples, None, encoder, store, shown), None, batch_size=BATCH)
+        data = TaskData(Examples(examples, None, encoder, store, task.targets), None, batch_size=BATCH)
         clock, logs = Clock(), [CSVLogger(folder), TensorBoardLogger(folder)]
         pl.Trainer(
             max_steps=WARM + STEPS,
@@ -159,9 +157,9 @@ def measured(kind: str, objective: Objective, compiled: bool = False) -> tuple[f
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-        ).fit(task, data)
+        ).fit(module, data)
     steps, processor = np.diff(clock.ends, axis=0)[WARM - 1 :].T
-    shares = np.array(task.in_model[WARM:]) / steps
+    shares = np.array(module.in_model[WARM:]) / steps
     step = statistics.median(steps)
     counted = statistics.median(reward.seconds[WARM:]) if reward else 0.0
     return step, 100 * statistics.median(shares), 100 * counted / statistics.median(processor)

@@ -21,8 +21,7 @@ from captioning.commands.hydra import conf_folder
 from captioning.data.synthetic.scenes import Scenes
 from captioning.metrics.caption_scores import score_captions
 from captioning.runtime.allocator import keep_freed_memory
-from captioning.tasks.captioning.captioner import load
-from captioning.tasks.captioning.evaluation import caption_split
+from captioning.tasks.load import load
 from captioning.training.train import train
 
 EPOCHS = 10
@@ -65,10 +64,9 @@ def learned(decoder: str, folder: Path) -> float:
     with open_dict(config):
         del config["output"]
     captioner = load(train(config, folder))
-    references, hypotheses = caption_split(
-        captioner, instantiate(config.data), "test", generation=captioner.strategy({"beam_size": 3})
-    )
-    return score_captions(references, hypotheses, metrics=("cider",)).corpus["CIDEr"]
+    captioner.task.generation = captioner.strategy({"beam_size": 3})
+    examples, hypotheses = captioner.predict_split(instantiate(config.data), "test")
+    return captioner.task.score(hypotheses, examples, metrics=("cider",)).corpus["CIDEr"]
 
 
 def main() -> int:

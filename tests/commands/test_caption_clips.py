@@ -10,7 +10,7 @@ from test_subtitles import read_back
 from tiny_clips import write_clip
 
 from captioning.commands.caption_clips import cuts
-from captioning.tasks.captioning.captioner import load
+from captioning.tasks.load import load
 
 
 @pytest.fixture

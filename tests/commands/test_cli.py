@@ -15,7 +15,8 @@ from tiny_model import pictures, saved_model
 
 from captioning import cli
 from captioning.models import shipped
-from captioning.tasks.captioning.captioner import Captioner, load
+from captioning.tasks.captioning.captioner import Captioner
+from captioning.tasks.load import load
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 

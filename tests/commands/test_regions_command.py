@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from tests.encoders.onnx_detector import saved
-from tests.tiny_model import pictures
+from onnx_detector import saved
+from tiny_model import pictures
 from typer.testing import CliRunner
 
 from captioning.cli import app

@@ -36,7 +36,7 @@ def test_views_of_a_photo_differ_and_stay_the_same(scenes):
 
 def test_a_caption_is_counted_once_however_often_its_photo_is_seen(scenes):
     views = Views(source=scenes, views=3)
-    assert views.texts(views.examples("train")) == scenes.texts(scenes.examples("train"))
+    assert views.distinct(views.examples("train")) == scenes.distinct(scenes.examples("train"))
 
 
 @pytest.mark.parametrize("views", [0, -1, 1.5, "two", True])

@@ -4,10 +4,10 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
+from onnx_detector import detector, saved
 from PIL import Image
 from safetensors.torch import save_file
-from tests.encoders.onnx_detector import detector, saved
-from tests.tiny_model import tiny_bundle
+from tiny_model import tiny_bundle
 
 from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.encoders.detectors.faster_rcnn import FasterRCNN
@@ -17,6 +17,7 @@ from captioning.encoders.regions import RegionEncoder
 from captioning.errors import UserError
 from captioning.models.bundle import Bundle, load_bundle, save_bundle
 from captioning.tasks.captioning.captioner import Captioner
+from captioning.tasks.captioning.retrieval_memory import replaced
 
 NAMES = ("cat", "dog", "ball")
 
@@ -91,18 +92,16 @@ def region_bundle(path) -> Bundle:
     tiny, target = tiny_bundle(), "captioning.encoders.detectors.yolox.Yolox"
     options = {"backbone": "test_resnet", "size": 64, "regions": [2, 6]}
     encoder = RegionEncoder(detector=Yolox(file=path, class_names=NAMES), weights="none", **options)
-    config = {
-        **tiny.config,
-        "encoder": {
-            "_target_": "captioning.encoders.regions.RegionEncoder",
-            "detector": {"_target_": target, "file": str(path), "class_names": list(NAMES)},
-            "weights": "none",
-            **options,
-        },
+    look = {
+        "_target_": "captioning.encoders.regions.RegionEncoder",
+        "detector": {"_target_": target, "file": str(path), "class_names": list(NAMES)},
+        "weights": "none",
+        **options,
     }
-    sizes = {"visual_width": encoder.width, "vocabulary_size": len(tiny.vocabulary)}
-    decoder = ShowAttendTell(**sizes, **{key: value for key, value in config["decoder"].items() if key != "_target_"})
-    return Bundle(encoder.eval(), decoder.eval(), tiny.vocabulary, tiny.generation, config)
+    sizes = {"visual_width": encoder.width, "vocabulary_size": len(tiny.task.vocabulary)}
+    say = tiny.task.parts["decoder"]
+    decoder = ShowAttendTell(**sizes, **{key: value for key, value in say.items() if key != "_target_"})
+    return Bundle(encoder.eval(), look, replaced(tiny.task, decoder=decoder, config=say).eval())
 
 
 @pytest.mark.parametrize("half", [False, True])
@@ -118,8 +117,8 @@ def test_a_finished_model_brings_its_detector_and_names_no_file(tmp_path, half):
     assert after.labels == before.labels and set(after.labels) <= {*NAMES, "whole image"}
     assert after.boxes.tolist() == before.boxes.tolist() and after.attention.shape[1] == len(after.labels)
     assert half or (after.text, after.score) == (before.text, before.score)
-    config = bundle.config["encoder"]
-    assert half or loaded.encoder.digest(loaded.config["encoder"]) == bundle.encoder.digest(config)
+    config = bundle.encoder_config
+    assert half or loaded.encoder.digest(loaded.encoder_config) == bundle.encoder.digest(config)
 
 
 def test_a_bundle_cannot_have_a_file_read(tmp_path):

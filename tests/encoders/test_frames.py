@@ -20,6 +20,7 @@ from captioning.errors import UserError
 from captioning.features.extract import fill
 from captioning.media.clip import Clip
 from captioning.models.bundle import Bundle, load_bundle, save_bundle
+from captioning.tasks.captioning.retrieval_memory import replaced
 
 IMAGE = {"_target_": "captioning.encoders.grid.GridEncoder", "backbone": "test_resnet", "size": 64}
 MOTION = {"_target_": "captioning.encoders.motion.MotionEncoder", "backbone": "r3d_18", "frames": 4, "size": 32}
@@ -134,9 +135,9 @@ def test_a_model_of_clips_is_saved_and_loaded_whole(tmp_path):
         "motion": {**MOTION, "weights": "pretrained"},
         "sampling": {"frames": 3, "mode": "segments"},
     }
-    options = {key: value for key, value in bundle.config["decoder"].items() if key != "_target_"}
-    decoder = ShowAttendTell(visual_width=encoder.width, vocabulary_size=len(bundle.vocabulary), **options)
-    parts = Bundle(encoder, decoder, bundle.vocabulary, bundle.generation, {**bundle.config, "encoder": config})
+    options = {key: value for key, value in bundle.task.parts["decoder"].items() if key != "_target_"}
+    decoder = ShowAttendTell(visual_width=encoder.width, vocabulary_size=len(bundle.task.vocabulary), **options)
+    parts = Bundle(encoder, config, replaced(bundle.task, decoder=decoder, config=bundle.task.parts["decoder"]))
     save_bundle(tmp_path / "model", parts, card="# clips")
     written = yaml.safe_load((tmp_path / "model" / "config.yaml").read_text())["encoder"]
     assert "weights" not in written["image"] and "weights" not in written["motion"]

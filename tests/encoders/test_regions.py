@@ -8,8 +8,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx_detector import saved
 from PIL import Image
-from tests.encoders.onnx_detector import saved
 from torchvision.ops import box_iou
 
 from captioning.data.synthetic.scenes import Scenes

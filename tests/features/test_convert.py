@@ -16,7 +16,6 @@ from captioning.features.convert import described, import_features
 from captioning.features.store import FeatureStore
 from captioning.models.bundle import load_bundle
 from captioning.tasks.captioning.captioner import Captioner
-from captioning.tasks.captioning.evaluation import caption_split
 from captioning.training.train import train
 
 NEEDS = {"hdf5": "h5py", "lmdb": "lmdb"}
@@ -110,16 +109,16 @@ def test_a_model_of_imported_features_trains_and_evaluates_and_says_why_it_canno
     model = train(configuration(f"store={store}"), tmp_path / "run")
     captioner = Captioner(load_bundle(model))
     assert captioner.encoder.width == layouts.WIDTH
-    _, hypotheses = caption_split(captioner, source, "val", store=str(store))
+    _, hypotheses = captioner.predict_split(source, "val", store=str(store))
     assert len(hypotheses) == 4
     with pytest.raises(UserError, match=r"imported features.*cannot look at a photo"):
         captioner.caption(source.image(source.examples("val")[0]))
     with pytest.raises(UserError, match="store=DIR"):
-        caption_split(captioner, source, "val")
+        captioner.predict_split(source, "val")
     (path / "extra.npz").write_bytes((path / f"{ids[0]}.npz").read_bytes())
     import_features(path, tmp_path / "other", name="another detector")
     with pytest.raises(UserError, match=r"another detector.*imported"):
-        caption_split(captioner, source, "val", store=str(tmp_path / "other"))
+        captioner.predict_split(source, "val", store=str(tmp_path / "other"))
 
 
 class Pictures(Source):

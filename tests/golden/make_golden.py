@@ -43,7 +43,7 @@ def store() -> None:
     model = captioning.load(HERE / "bundle_1")
     world = Scenes(train=4, val=1, test=1, unseen=1, size=64)
     shutil.rmtree(HERE / "store_1", ignore_errors=True)
-    kept, _ = fill(HERE / "store_1", model.encoder, model.bundle.config["encoder"], world, world.examples("train"))
+    kept, _ = fill(HERE / "store_1", model.encoder, model.bundle.encoder_config, world, world.examples("train"))
     ids = [example.id for example in world.examples("train")]
     memory = kept.read(ids)
     write(

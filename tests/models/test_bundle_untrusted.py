@@ -14,6 +14,7 @@ from tiny_model import saved_model, tiny_bundle
 from captioning.decoders.ensemble import Ensemble
 from captioning.errors import UserError
 from captioning.models.bundle import load_bundle, save_bundle
+from captioning.tasks.captioning.retrieval_memory import replaced
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def model(whole, tmp_path) -> Path:
 def changed(model: Path, part: str, values: dict) -> Path:
     """The model with other values in a part of its configuration."""
     config = yaml.safe_load((model / "config.yaml").read_text())
-    config[part] |= values
+    (config if part in config else config["task"])[part] |= values
     (model / "config.yaml").write_text(yaml.safe_dump(config))
     return model
 
@@ -173,10 +174,10 @@ def test_loading_leaves_no_watch_on_layers_behind(model):
 def test_a_decoder_that_cannot_read_what_the_encoder_sees_is_refused_at_once(tmp_path, spans):
     bundle = tiny_bundle()
     width = bundle.encoder.width
-    decoder = Ensemble([bundle.decoder], [[[0, width]]])
+    decoder = Ensemble([bundle.task.decoder], [[[0, width]]])
     say = {"_target_": "captioning.decoders.ensemble.Ensemble", "channels": [[[0, width]]]}
-    say["decoders"] = [bundle.config["decoder"] | {"visual_width": width}]
-    joined = replace(bundle, decoder=decoder, config=bundle.config | {"decoder": say})
+    say["decoders"] = [bundle.task.parts["decoder"] | {"visual_width": width}]
+    joined = replace(bundle, task=replaced(bundle.task, decoder=decoder, config=say).eval())
     model = save_bundle(tmp_path / "model", joined, card="")
     load_bundle(model)
     assert "cannot read what the encoder sees" in refusal(changed(model, "decoder", {"channels": [spans]}))

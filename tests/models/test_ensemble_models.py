@@ -12,8 +12,8 @@ from captioning.encoders.grid import GridEncoder
 from captioning.encoders.side_by_side import SideBySide
 from captioning.errors import UserError
 from captioning.models.bundle import load_bundle, save_bundle
-from captioning.models.ensemble import join
 from captioning.tasks.captioning.captioner import Captioner
+from captioning.tasks.captioning.ensemble import join
 from captioning.text.vocabulary import Vocabulary
 
 
@@ -21,9 +21,9 @@ def other_bundle(*, backbone="test_resnet", decoder="show_and_tell"):
     """Of the same words; by default of another encoder than `tiny_bundle`."""
     bundle = tiny_bundle(decoder)
     torch.manual_seed(11)
-    config = bundle.config["encoder"] | {"backbone": backbone}
+    config = bundle.encoder_config | {"backbone": backbone}
     encoder = GridEncoder(**{key: value for key, value in config.items() if key != "_target_"}).eval()
-    return replace(bundle, encoder=encoder, config=bundle.config | {"encoder": config})
+    return replace(bundle, encoder=encoder, encoder_config=config)
 
 
 def mean_of(bundles, images):
@@ -31,9 +31,9 @@ def mean_of(bundles, images):
     found = []
     for bundle in bundles:
         memory = bundle.encoder(bundle.encoder.collate([bundle.encoder.read(image) for image in images]))
-        context = bundle.decoder.prepare(memory)
+        context = bundle.task.decoder.prepare(memory)
         first = torch.full((len(images), 1, 1), 1)
-        found.append(bundle.decoder(context, first).log_softmax(-1))
+        found.append(bundle.task.decoder(context, first).log_softmax(-1))
     return torch.stack(found).mean(0).log_softmax(-1)
 
 
@@ -83,7 +83,8 @@ def test_the_command(tmp_path):
 
 
 def test_other_words_cannot_be_averaged():
-    other = replace(other_bundle(), vocabulary=Vocabulary(["a", "cat"], max_words=6))
+    other = other_bundle()
+    other.task.vocabulary = Vocabulary(["a", "cat"], max_words=6)
     with pytest.raises(UserError, match="two and one have other words"):
         join([tiny_bundle(), other], ["one", "two"])
 

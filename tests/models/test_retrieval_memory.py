@@ -16,9 +16,9 @@ from captioning.generation.beam import beam
 from captioning.generation.consensus import consensus
 from captioning.generation.sampling import sample
 from captioning.models.bundle import load_bundle, save_bundle
-from captioning.models.ensemble import join
-from captioning.models.retrieval_memory import remembering, without_retrieval
 from captioning.tasks.captioning.captioner import Captioner
+from captioning.tasks.captioning.ensemble import join
+from captioning.tasks.captioning.retrieval_memory import remembering, without_retrieval
 from captioning.training.initial_weights import read_start
 
 SCENES = ["data=scenes", "data.train=8", "data.val=2", "data.test=2", "data.unseen=0", "data.size=64"]
@@ -36,7 +36,7 @@ def reminded(count: int = 6):
 
 def test_captions_follow_what_was_said_of_the_photo():
     bundle = reminded()
-    bundle.generation = partial(bundle.generation, weight=1000.0)
+    bundle.task.generation = partial(bundle.task.generation, weight=1000.0)
     plain, images = Captioner(tiny_bundle()), pictures(6)
     said = [each[2].text for each in plain.caption(images, num_captions=3, beam_size=6)]
     for caption, first, usual in zip(Captioner(bundle).caption(images), said, plain.caption(images), strict=True):
@@ -45,19 +45,22 @@ def test_captions_follow_what_was_said_of_the_photo():
 
 def test_beam_search_becomes_search_by_consensus_and_back():
     bundle = reminded()
-    assert bundle.generation.func is consensus and bundle.generation.keywords["beam_size"] == 6
+    assert bundle.task.generation.func is consensus and bundle.task.generation.keywords["beam_size"] == 6
     before = without_retrieval(bundle)
-    assert before.generation.func is beam and before.generation.keywords == tiny_bundle().generation.keywords
-    assert before.config == tiny_bundle().config and without_retrieval(before) is before
+    assert (
+        before.task.generation.func is beam
+        and before.task.generation.keywords == tiny_bundle().task.generation.keywords
+    )
+    assert before.task.config() == tiny_bundle().task.config() and without_retrieval(before) is before
 
 
 def test_what_is_remembered_anew_is_searched_as_before():
     bundle = reminded()
-    bundle.generation = partial(bundle.generation, weight=0.5)
+    bundle.task.generation = partial(bundle.task.generation, weight=0.5)
     pooled = torch.randn(2, bundle.encoder.width)
     again = remembering(bundle, pooled, [Example("1", "1.jpg", ("a dog",)), Example("2", "2.jpg", ("a cat",))])
-    assert len(again.decoder.keys) == 2 and not isinstance(again.decoder.decoder, RetrievalDecoder)
-    assert again.generation.keywords == bundle.generation.keywords
+    assert len(again.task.decoder.keys) == 2 and not isinstance(again.task.decoder.decoder, RetrievalDecoder)
+    assert again.task.generation.keywords == bundle.task.generation.keywords
 
 
 def test_a_model_that_remembers_is_a_model(tmp_path):
@@ -79,11 +82,11 @@ def test_options_are_those_of_a_beam():
 def test_it_can_be_joined_and_trained_on(tmp_path):
     bundle = reminded()
     joined = join([bundle, reminded(3)], ["one", "other"])
-    assert joined.generation.func is beam and not any(
-        isinstance(each, RetrievalDecoder) for each in joined.decoder.decoders
+    assert joined.task.generation.func is beam and not any(
+        isinstance(each, RetrievalDecoder) for each in joined.task.decoder.decoders
     )
     start = read_start(save_bundle(tmp_path / "model", bundle, card="# tiny"))
-    start.fill("decoder", tiny_bundle().decoder)
+    start.fill("task", tiny_bundle().task)
 
 
 def test_the_command(captioning, tmp_path):  # noqa: F811
@@ -92,7 +95,7 @@ def test_the_command(captioning, tmp_path):  # noqa: F811
     assert status == 0, errors
     again = captioning("remember", "model=wise", *SCENES, "output=wiser", "dimensions=4", "data.split=train+val")
     assert again[0] == 0, again[2]
-    sizes = [load_file(tmp_path / name / "weights.safetensors")["decoder.keys"] for name in ("wise", "wiser")]
+    sizes = [load_file(tmp_path / name / "weights.safetensors")["task.decoder.keys"] for name in ("wise", "wiser")]
     assert [list(keys.shape) for keys in sizes] == [[8, 4], [10, 4]] and sizes[0].dtype == torch.float16
     assert "remembers 8 pictures" in (tmp_path / "wise/README.md").read_text()
     status, lines, errors = captioning("evaluate", "model=wiser", *SCENES, "data.split=test", "metrics=[cider]")

@@ -10,7 +10,7 @@ import pytest
 from tiny_model import saved_model
 
 from captioning import cli
-from captioning.metrics.caption_scores import Scores
+from captioning.metrics.scores import Scores
 from captioning.reports.caption_statistics import caption_statistics
 from captioning.reports.evaluation_page import SHOWN, best_and_worst, ranking
 

@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from captioning.demo.serve import require_gradio
-from captioning.tasks.captioning.captioner import load
+from captioning.tasks.load import load
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 

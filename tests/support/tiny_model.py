@@ -12,6 +12,7 @@ from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.encoders.grid import GridEncoder
 from captioning.generation.beam import beam
 from captioning.models.bundle import Bundle, save_bundle
+from captioning.tasks.captioning.task import Captioning
 from captioning.text.vocabulary import Vocabulary
 
 WORDS = "a the dog cat red blue runs sits on under grass water two small big ball".split()
@@ -37,12 +38,13 @@ def tiny_bundle(decoder: str = "show_attend_tell") -> Bundle:
             if isinstance(layer, torch.nn.Linear) and layer.in_features == encoder.width:
                 layer.weight.data *= 100
     trained = {"weights": "none", "finetune": False}
-    config = {
-        "encoder": {"_target_": "captioning.encoders.grid.GridEncoder", **ENCODER, **trained},
+    look = {"_target_": "captioning.encoders.grid.GridEncoder", **ENCODER, **trained}
+    parts = {
         "decoder": {"_target_": f"{kind.__module__}.{kind.__name__}", **options},
         "generation": {"_target_": "captioning.generation.beam.beam", "_partial_": True, "beam_size": 3},
     }
-    return Bundle(encoder.eval(), mouth.eval(), vocabulary, partial(beam, beam_size=3), config)
+    task = Captioning.of(mouth, vocabulary, partial(beam, beam_size=3), parts)
+    return Bundle(encoder.eval(), look, task.eval())
 
 
 def saved_model(folder: Path, decoder: str = "show_attend_tell", **options) -> Path:

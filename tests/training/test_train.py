@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf, open_dict
+from omegaconf import open_dict
 
 from captioning.commands.hydra import conf_folder
 from captioning.errors import UserError
-from captioning.tasks.captioning.captioner import load
+from captioning.tasks.load import load
 from captioning.training.callbacks import read_curves
 from captioning.training.train import train
 
@@ -55,7 +55,7 @@ def test_a_resumed_run_ends_at_the_weights_of_one_never_interrupted(tmp_path, de
 def test_the_bundle_of_a_run_says_what_the_run_said(tmp_path):
     model = train(configuration(*DECODERS["show_attend_tell"], "trainer.max_epochs=1"), tmp_path)
     captioner = load(model)
-    assert OmegaConf.create(captioner.bundle.config).decoder.width == 16
+    assert captioner.task.parts["decoder"]["width"] == 16
     assert "scenes" in (model / "README.md").read_text()
     from captioning.data.synthetic.scenes import Scenes
 

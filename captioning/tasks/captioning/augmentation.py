@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,6 +14,7 @@ from captioning.layers.positions import grid_side
 from captioning.memory import VisualMemory
 from captioning.text.vocabulary import Vocabulary
 
+Unmirror = Callable[[Tensor], Tensor]
 SIDES = (("left", "right"), ("leftmost", "rightmost"), ("leftward", "rightward"))
 
 
@@ -31,16 +34,21 @@ class Augmentation:
         self.mirror, self.drop_tokens = mirror, drop_tokens
         self.opposite = opposites(vocabulary)
 
-    def __call__(self, memory: VisualMemory, words: Tensor | None) -> tuple[VisualMemory, Tensor | None]:
-        """A memory of B images and their captions (B, R, T) -> the same, seen otherwise."""
-        if self.mirror:
+    def __call__(
+        self, memory: VisualMemory, words: Tensor | None
+    ) -> tuple[VisualMemory, Tensor | None, Unmirror | None]:
+        """A memory of B images and their captions (B, R, T) -> the same, seen otherwise, and what makes of words about
+        the images as they are seen, (B, R, T), words about the photos; None where no image is in a mirror."""
+        unmirror = None
+        if self.mirror and mirrors(memory):
             chosen = torch.rand(len(memory), device=memory.tokens.device) < self.mirror  # (B,)
             memory, words = self.mirrored(memory, words, chosen)
+            unmirror = partial(self.swapped, chosen=chosen)
         if self.drop_tokens:
             hidden = torch.rand(memory.mask.shape, device=memory.mask.device) < self.drop_tokens
             kept = memory.mask & ~hidden
             memory = replace(memory, mask=torch.where(kept.any(1, keepdim=True), kept, memory.mask))
-        return memory, words
+        return memory, words, unmirror
 
     def mirrored(
         self, memory: VisualMemory, words: Tensor | None, chosen: Tensor
@@ -51,15 +59,20 @@ class Augmentation:
                 [1 - memory.boxes[..., 2], memory.boxes[..., 1], 1 - memory.boxes[..., 0], memory.boxes[..., 3]], -1
             )
             memory = replace(memory, boxes=torch.where(chosen[:, None, None], boxes, memory.boxes))
-        elif memory.times is None and (side := grid_side(memory.mask)):
+        elif side := grid_side(memory.mask):
             tokens = memory.tokens.unflatten(1, (side, side)).flip(2).flatten(1, 2)
             memory = replace(memory, tokens=torch.where(chosen[:, None, None], tokens, memory.tokens))
-        else:
-            return memory, words
-        if words is None:
-            return memory, None
+        return memory, None if words is None else self.swapped(words, chosen)
+
+    def swapped(self, words: Tensor, chosen: Tensor) -> Tensor:
+        """words (B, R, T), left and right in each other's place where `chosen` (B,) is True."""
         opposite = self.opposite.to(words.device)
-        return memory, torch.where(chosen[:, None, None], opposite[words], words)
+        return torch.where(chosen.to(words.device)[:, None, None], opposite[words], words)
+
+
+def mirrors(memory: VisualMemory) -> bool:
+    """Whether a memory can be seen in a mirror: where its tokens lie is known."""
+    return memory.boxes is not None or (memory.times is None and bool(grid_side(memory.mask)))
 
 
 def opposites(vocabulary: Vocabulary) -> Tensor:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import suppress
 from dataclasses import fields, replace
-from functools import cached_property, partial
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -14,30 +14,25 @@ from typing import Any
 import torch
 from PIL import Image
 
-from captioning.encoders.base import Encoder
 from captioning.errors import UserError
 from captioning.generation.beam import beam
 from captioning.generation.consensus import consensus
 from captioning.generation.constraints import Limits
 from captioning.generation.sampling import sample
-from captioning.media.clip_inputs import as_clip, is_clip_input
+from captioning.media.clip_inputs import is_clip_input
 from captioning.media.images import find_images
 from captioning.media.pictures import Picture, as_picture
 from captioning.metrics.caption_scores import DEFAULT_METRICS
-from captioning.models.bundle import Bundle, load_bundle
-from captioning.models.shipped import default_model, find_model
+from captioning.models.bundle import Bundle
 from captioning.reports.caption_card import THUMBNAIL, thumbnail
-from captioning.runtime.device import working_device
 from captioning.runtime.option_checks import require_whole
 from captioning.runtime.prefetch import default_workers, read_ahead
 from captioning.runtime.progress import progress_bar
 from captioning.tasks.captioning.caption import Caption, describe
-
-CLIP_VIEW = {"frames": 8, "pool": "grid"}  # how a model of photos looks at a clip: cells of frames are its tokens
-Seen = tuple[Encoder, Any]  # what read a picture or clip, and what it is to be called with
+from captioning.tasks.predictor import Predictor, ReadInput
 
 
-class Captioner:
+class Captioner(Predictor):
     """Encoder, decoder, vocabulary and a way of generating, on one device.
 
     >>> captioner = captioning.load("runs/mine/model")
@@ -46,11 +41,8 @@ class Captioner:
 
     def __init__(self, bundle: Bundle, *, device: str | torch.device | None = None):
         """`device` None takes the GPU where there is one. Raises UserError for one that is not there."""
-        self.device = working_device(device)
-        self.bundle = bundle
-        self.encoder = bundle.encoder.to(self.device).eval()
-        self.decoder = bundle.decoder.to(self.device).eval()
-        self.vocabulary = bundle.vocabulary
+        super().__init__(bundle, device=device)
+        self.decoder, self.vocabulary = self.task.decoder, self.task.vocabulary
 
     def caption(self, images: Any, *, details: bool = False, **options: Any) -> Any:
         """A caption for a picture, or a list of them for a list of pictures.
@@ -149,7 +141,7 @@ class Captioner:
         samples or a temperature for sampling, whatever it was; then only what every way of generating knows is kept of
         the bundle's own options.
         """
-        own = self.bundle.generation
+        own = self.task.generation
         beams = (beam, consensus)
         for ways, words in ((beams, {"beam_size", "num_captions"}), ((sample,), {"num_samples", "temperature"})):
             if own.func not in ways and words & set(options):
@@ -162,50 +154,22 @@ class Captioner:
             options = {**options, "beam_size": max(beam_size, captions)}
         return partial(own, **options)
 
-    @cached_property
-    def clip_encoder(self) -> Encoder:
-        """What looks at clips: the model's own encoder, or that of a photo model on several frames."""
-        if self.encoder.takes == "clip":
-            return self.encoder
-        from captioning.encoders.frames import FrameEncoder
-
-        return FrameEncoder.around(self.encoder, **CLIP_VIEW).to(self.device).eval()
-
-    @property
-    def clip_config(self) -> dict[str, Any]:
-        """The configuration of `clip_encoder`."""
-        own = self.bundle.config["encoder"]
-        if self.encoder.takes == "clip":
-            return own
-        return {"_target_": "captioning.encoders.frames.FrameEncoder", "image": own, **CLIP_VIEW}
-
-    def _read(self, image: Any) -> Seen | UserError:
-        try:
-            if self.encoder.takes == "clip" or is_clip_input(image):
-                return self.clip_encoder, self.clip_encoder.read(as_clip(image))
-            return self.encoder, self.encoder.read(as_picture(image, self.encoder.size))
-        except UserError as error:
-            return error
-
-    def _look(self, image: Picture, details: bool) -> tuple[Seen | UserError, Image.Image | None]:
+    def _look(self, image: Picture, details: bool) -> tuple[ReadInput | UserError, Image.Image | None]:
         """What the encoder reads or the error, and with `details` a small copy of the picture."""
-        seen = self._read(image)
+        seen = self.read(image)
         if not details or isinstance(seen, UserError) or is_clip_input(image):
             return seen, None
         with suppress(UserError):  # of a pipe, read once, there is no second look
             return seen, thumbnail(as_picture(image, THUMBNAIL))
         return seen, None
 
-    def _describe(self, pictures: Sequence[Seen], generation: Callable, details: bool) -> list[list[Caption]]:
+    def _describe(self, inputs: Sequence[ReadInput], generation: Callable, details: bool) -> list[list[Caption]]:
         captions: dict[int, list[Caption]] = {}
         names = getattr(self.encoder, "class_names", None)
-        for encoder in dict.fromkeys(encoder for encoder, _ in pictures):
-            mine = [i for i, (other, _) in enumerate(pictures) if other is encoder]
-            with torch.inference_mode():
-                memory = encoder(encoder.collate([pictures[i][1] for i in mine]).to(self.device))
+        for places, memory in self.memories(inputs):
             found = describe(self.decoder, memory, self.vocabulary, generation, details=details, class_names=names)
-            captions |= dict(zip(mine, found, strict=True))
-        return [captions[i] for i in range(len(pictures))]
+            captions |= dict(zip(places, found, strict=True))
+        return [captions[i] for i in range(len(inputs))]
 
 
 def picture_of(key: Any, images: Mapping[Any, Picture] | str | os.PathLike[str] | None) -> Picture:
@@ -217,14 +181,3 @@ def picture_of(key: Any, images: Mapping[Any, Picture] | str | os.PathLike[str] 
     if key not in images:
         raise UserError(f"there are references for {key!r}, but no picture")
     return images[key]
-
-
-def load(
-    model: str | Path | None = None, *, device: str | torch.device | None = None, allow: Sequence[str] = ()
-) -> Captioner:
-    """A captioner from a bundle's folder, a run's folder, the name of either in `runs/`, or a shipped model's name.
-
-    None takes the model that is shipped. Runs none of the bundle's code; `allow` names your own packages whose encoders
-    or decoders it may use. Raises UserError where there is no such model, or it is damaged.
-    """
-    return Captioner(load_bundle(find_model(default_model() if model is None else model), allow=allow), device=device)

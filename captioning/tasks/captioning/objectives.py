@@ -14,6 +14,7 @@ from captioning.generation.constraints import Limits
 from captioning.generation.rollout import rollout
 from captioning.generation.sampling import pick
 from captioning.runtime.processes import mean_over_processes
+from captioning.tasks.captioning.augmentation import Unmirror
 from captioning.text.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
 
 Parts = dict[str, Tensor]
@@ -22,10 +23,9 @@ Parts = dict[str, Tensor]
 class Objective:
     """The seam between the task and what it minimises: any callable object with these attributes.
 
-    `reads_captions` says whether training batches have to bring captions, `dropout` whether the decoder is to drop out.
+    `dropout` says whether the decoder is to drop out.
     """
 
-    reads_captions = True
     dropout = True
 
     def setup(self, vocabulary: Vocabulary, captions: Mapping[int | str, Sequence[str]]) -> None:
@@ -35,9 +35,19 @@ class Objective:
         """Before every epoch, counted from 0."""
 
     def __call__(
-        self, decoder: Decoder, context: Context, words: Tensor | None, ids: Sequence[int | str]
+        self,
+        decoder: Decoder,
+        context: Context,
+        words: Tensor,
+        ids: Sequence[int | str],
+        *,
+        unmirror: Unmirror | None = None,
     ) -> tuple[Tensor, Parts]:
-        """words (B, R, T+1) from BOS to EOS, B image ids -> the loss to minimise, and what to log."""
+        """words (B, R, T+1) from BOS to EOS, B image ids -> the loss to minimise, and what to log.
+
+        Where images are seen in a mirror, `words` are too, and `unmirror` makes of words (B, R, T) about them words
+        about the photos.
+        """
         raise NotImplementedError
 
     def validate(self, decoder: Decoder, context: Context, words: Tensor) -> Tensor:
@@ -84,7 +94,13 @@ class CrossEntropy(Objective):
         self.own_words = min(self.highest, self.sampling_step * (epoch // self.sampling_every))
 
     def __call__(
-        self, decoder: Decoder, context: Context, words: Tensor, ids: Sequence[int | str] = ()
+        self,
+        decoder: Decoder,
+        context: Context,
+        words: Tensor,
+        ids: Sequence[int | str] = (),
+        *,
+        unmirror: Unmirror | None = None,
     ) -> tuple[Tensor, Parts]:
         inputs, targets = words[:, :, :-1], words[:, :, 1:]
         if self.own_words:

@@ -21,6 +21,7 @@ from captioning.generation.sampling import sample
 from captioning.metrics.reference_index import ReferenceIndex
 from captioning.metrics.reward import BleuReward, CiderReward, Reward, RougeReward, WeightedReward
 from captioning.runtime.processes import mean_over_processes
+from captioning.tasks.captioning.augmentation import Unmirror
 from captioning.tasks.captioning.collapse import CollapseWatch, share_that_breaks_off
 from captioning.tasks.captioning.objectives import Objective, Parts, doubly_stochastic
 from captioning.text.tokenizer import tokenize
@@ -41,8 +42,6 @@ class SelfCritical(Objective):
     `attention_penalty` weighs the doubly stochastic term as in `CrossEntropy`, over the words of the samples. Without
     `dropout` the captions are drawn from exactly the distribution whose gradient is taken.
     """
-
-    reads_captions = False
 
     def __init__(
         self,
@@ -74,7 +73,13 @@ class SelfCritical(Objective):
         self.breaking_off = share_that_breaks_off(vocabulary)
 
     def __call__(
-        self, decoder: Decoder, context: Context, words: Tensor | None, ids: Sequence[int | str]
+        self,
+        decoder: Decoder,
+        context: Context,
+        words: Tensor,
+        ids: Sequence[int | str],
+        *,
+        unmirror: Unmirror | None = None,
     ) -> tuple[Tensor, Parts]:
         samples = sample(decoder, context, num_samples=self.num_samples, max_words=self.max_words).words  # (B, R, T)
         drawn = samples
@@ -83,6 +88,8 @@ class SelfCritical(Objective):
             drawn = torch.cat([grown(likeliest, samples.shape[2]), grown(samples, likeliest.shape[2])], 1)
         # else the gradient would end at the single-precision weights that sampling without gradients has cast
         torch.clear_autocast_cache()
+        if unmirror is not None:  # what is said of a photo in a mirror is held against what people said of the photo
+            drawn = unmirror(drawn)
         drawn = drawn.cpu().numpy()
         with ThreadPoolExecutor(1) as beside:  # the rewards are counted while the device works
             pending = beside.submit(self.reward, ids, drawn)

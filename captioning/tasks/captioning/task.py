@@ -1,135 +1,230 @@
-"""The LightningModule: an encoder, a decoder, an objective, and real scores after every epoch."""
+"""Captioning: sentences about pictures and clips, learned by an objective, said by a search, judged by CIDEr."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from captioning.batches import Batch
-from captioning.decoders.base import Context, Decoder
+from captioning.decoders.base import Decoder
 from captioning.encoders.base import Encoder
+from captioning.errors import UserError
+from captioning.example import Example
 from captioning.generation.word_options import with_vocabulary
-from captioning.layers.without_dropout import without_dropout
 from captioning.memory import VisualMemory
 from captioning.metrics.caption_scores import score_captions
-from captioning.metrics.predictions import merge_predictions
-from captioning.runtime.all_processes import of_all_processes
+from captioning.metrics.scores import Scores
+from captioning.tasks.base import Build, Parts, Task
 from captioning.tasks.captioning.augmentation import Augmentation
-from captioning.tasks.captioning.objectives import Objective, target_mask
-from captioning.text.vocabulary import SPECIALS, Vocabulary, sentence
-from captioning.training.parameter_groups import parameter_groups
+from captioning.tasks.captioning.caption import describe
+from captioning.tasks.captioning.objectives import CrossEntropy, Objective, target_mask
+from captioning.text.vocabulary import BOS, PAD, Vocabulary
+
+MAX_WORDS = 1000  # of a caption; a search sets memory aside for the longest
 
 
-class CaptioningTask(pl.LightningModule):
-    """Minimises `objective` on the training split; captions the validation split with `generation` and scores it.
+class Captioning(Task):
+    """A decoder writes captions; in training `objective` says what is minimised.
 
-    `optimizer` and `schedule` are partial functions: optimizer(parameter groups), schedule(optimizer, steps of the
-    run, steps of an epoch). A fine-tuned encoder has its own rate, `encoder_lr`, and is frozen before the epoch
-    `finetune_from_epoch`. `references` maps validation ids to their captions.
+    Args:
+        decoder: configuration of a `Decoder`, without the sizes that follow from encoder and vocabulary.
+        generation: configuration of the search with which a finished model speaks.
+        validation: that of the search of validation; None for `generation`.
+        objective: configuration of an `Objective`; None for cross-entropy.
+        augmentation: configuration of what is done to memories in training only; None for nothing.
+        vocabulary: `min_count` and `max_words` of the words that are taken from the training captions.
+        captions_per_image: rows of each picture; of more captions others are taken in each epoch.
+        seed: what that choice depends on, besides epoch and picture.
     """
+
+    needs = ("captions",)
+    monitor = ("val/CIDEr", "max")
+    columns = ("CIDEr", "BLEU-4")
+    things = "captions"
+    metrics = ("bleu", "cider")
+    files = ("vocabulary.json",)
 
     def __init__(
         self,
-        encoder: Encoder,
-        decoder: Decoder,
-        vocabulary: Vocabulary,
         *,
-        objective: Objective,
-        generation: Callable,
-        optimizer: Callable,
-        schedule: Callable,
-        references: dict[int | str, list[str]],
-        metrics: tuple[str, ...] = ("bleu", "cider"),
-        augmentation: Augmentation | None = None,
-        encoder_lr: float = 1e-5,
-        finetune_from_epoch: int = 0,
+        decoder: Mapping[str, Any],
+        generation: Mapping[str, Any],
+        validation: Mapping[str, Any] | None = None,
+        objective: Mapping[str, Any] | None = None,
+        augmentation: Mapping[str, Any] | None = None,
+        vocabulary: Mapping[str, Any] | None = None,
+        captions_per_image: int = 5,
+        seed: int = 0,
     ):
         super().__init__()
-        self.encoder, self.decoder, self.vocabulary = encoder, decoder, vocabulary
-        self.objective, self.generation = objective, with_vocabulary(generation, vocabulary)
-        self.optimizer, self.schedule, self.encoder_lr = optimizer, schedule, encoder_lr
-        self.references, self.metrics, self.augmentation = references, metrics, augmentation
-        self.finetune_from_epoch = finetune_from_epoch
-        self.learning = [p for p in encoder.parameters() if p.requires_grad]
-        self.hypotheses: dict[int | str, str] = {}
-        self.losses: list[tuple[float, int]] = []  # of validation batches, with the words they are means over
+        if captions_per_image < 1:
+            raise UserError(f"captions_per_image={captions_per_image}: it is 1 or more")
+        self.parts = {"decoder": decoder, "generation": generation}
+        self.in_training = {"validation": validation, "objective": objective, "augmentation": augmentation}
+        self.vocabulary_options = dict(vocabulary or {})
+        self.captions_per_image, self.seed = captions_per_image, seed
+        self.vocabulary: Vocabulary | None = None
+        self.decoder: Decoder | None = None
+        self.generation: Callable | None = None
+        self.validation: Callable | None = None
+        self.objective: Objective = CrossEntropy()
+        self.augmentation: Augmentation | None = None
+        self.known: dict[str, list[int]] = {}
 
-    def see(self, seen: VisualMemory | Tensor) -> VisualMemory:
-        """A stored memory in single precision, or what the encoder makes of pictures."""
-        return seen.float() if isinstance(seen, VisualMemory) else self.encoder(seen)
+    @classmethod
+    def of(cls, decoder: Decoder, vocabulary: Vocabulary, generation: Callable, parts: Mapping[str, Any]) -> Captioning:
+        """The task with parts that are there already; `parts` has their configurations, decoder and generation."""
+        task = cls(decoder=parts["decoder"], generation=parts["generation"])
+        task.decoder, task.vocabulary, task.generation = decoder, vocabulary, generation
+        return task
 
-    def prepare(self, batch: Batch) -> Context:
-        """What the decoder needs of a batch."""
-        return self.decoder.prepare(self.see(batch.inputs))
+    def fit(self, examples: Sequence[Example]) -> None:
+        captions = (caption for example in examples for caption in example.captions)
+        self.vocabulary = Vocabulary.build(captions, **self.vocabulary_options)
 
-    def on_train_start(self) -> None:
-        self.on_train_epoch_start()  # which Lightning leaves out where a run goes on in the middle of an epoch
+    def build(self, encoder: Encoder, instantiate: Build) -> None:
+        sizes = {"visual_width": encoder.width, "vocabulary_size": len(self.vocabulary)}
+        self.decoder = instantiate(self.parts["decoder"], kind=Decoder, **sizes)
+        self.generation = instantiate(self.parts["generation"], kind=Callable)
+        if (validation := self.in_training["validation"]) is not None:
+            self.validation = with_vocabulary(instantiate(validation, kind=Callable), self.vocabulary)
+        if (objective := self.in_training["objective"]) is not None:
+            self.objective = instantiate(objective)
+        if (augmentation := self.in_training["augmentation"]) is not None:
+            self.augmentation = instantiate(augmentation, vocabulary=self.vocabulary)
 
-    def on_train_epoch_start(self) -> None:
-        self.objective.set_epoch(self.current_epoch)
-        learns = self.current_epoch >= self.finetune_from_epoch
-        for parameter in self.learning:
-            parameter.requires_grad_(learns)
-        self.encoder.train(learns)
-        self.decoder.train()
+    def begin(self, examples: Sequence[Example]) -> None:
+        with_vocabulary(self.generation, self.vocabulary)  # words that the model does not know are refused now
+        self.objective.setup(self.vocabulary, {example.id: example.captions for example in examples})
+
+    def set_epoch(self, epoch: int) -> None:
+        self.objective.set_epoch(epoch)
         if not self.objective.dropout:
+            from captioning.layers.without_dropout import without_dropout
+
             without_dropout(self.decoder)
 
-    def training_step(self, batch: Batch, index: int) -> Tensor:
-        memory, words = self.see(batch.inputs), batch.words
+    def targets(self, examples: Sequence[Example], epoch: int) -> Tensor:
+        """-> word ids (B, R, T+1) from BOS to EOS, then PAD."""
+        return pad_words([self.captions(example, epoch) for example in examples])
+
+    def captions(self, example: Example, epoch: int) -> list[list[int]]:
+        """At most `captions_per_image` captions as ids; which ones, where there are more, changes with the epoch."""
+        chosen = list(example.captions)
+        if len(chosen) > self.captions_per_image:
+            chosen = random.Random(f"{self.seed} {epoch} {example.id}").sample(chosen, self.captions_per_image)
+        return [self.ids(caption) for caption in chosen]
+
+    def ids(self, caption: str) -> list[int]:
+        """The caption's ids, which it has from the first time on: words are counted once, not once an epoch."""
+        if caption not in self.known:
+            self.known[caption] = self.vocabulary.encode(caption)
+        return self.known[caption]
+
+    def loss(self, memory: VisualMemory, targets: Tensor, ids: Sequence[int | str]) -> tuple[Tensor, Parts]:
+        unmirror = None
         if self.augmentation is not None:
-            memory, words = self.augmentation(memory, words)
-        loss, parts = self.objective(self.decoder, self.decoder.prepare(memory), words, batch.ids)
-        size = len(batch.ids)
-        shared = {"batch_size": size, "sync_dist": True}
-        self.log("train/loss", parts.pop("loss").detach(), prog_bar=True, **shared)
-        rest = {f"train/{name}": value.detach().to(self.device) for name, value in parts.items()}
-        self.log_dict(rest | {"train/lr": self.trainer.optimizers[0].param_groups[0]["lr"]}, **shared)
-        return loss
+            memory, targets, unmirror = self.augmentation(memory, targets)
+        return self.objective(self.decoder, self.decoder.prepare(memory), targets, ids, unmirror=unmirror)
 
-    def validation_step(self, batch: Batch, index: int) -> None:
-        with torch.autocast(self.device.type, enabled=False):  # scores do not depend on the precision of training
-            context = self.prepare(batch)
-            if batch.words is not None and (words := int(target_mask(batch.words[:, :, 1:]).sum())):
-                loss = self.objective.validate(self.decoder, context, batch.words)
-                self.losses.append((float(loss), words))
-            generated = self.generation(self.decoder, context, max_words=self.vocabulary.max_words)
-        for key, ids in zip(batch.ids, generated.words[:, 0].tolist(), strict=True):
-            self.hypotheses[key] = sentence(self.vocabulary.decode(ids))
+    def validation_loss(
+        self, memory: VisualMemory, targets: Tensor, ids: Sequence[int | str]
+    ) -> tuple[float, int] | None:
+        """The mean over words that are to be learned, and how many these are."""
+        words = int(target_mask(targets[:, :, 1:]).sum())
+        if not words:
+            return None
+        return float(self.objective.validate(self.decoder, self.decoder.prepare(memory), targets)), words
 
-    def on_validation_epoch_end(self) -> None:
-        found = of_all_processes((self.hypotheses, self.losses))
-        self.hypotheses, self.losses = {}, []
-        hypotheses = merge_predictions(part for part, _ in found)
-        losses = [pair for _, part in found for pair in part]
-        if losses:  # the mean over words, whatever the batches; Lightning's own drops half a word of an odd sum
-            total = sum(loss * words for loss, words in losses)
-            self.log("val/loss", total / sum(words for _, words in losses), rank_zero_only=False, prog_bar=True)
-        references = {key: self.references[key] for key in hypotheses}
-        scores = score_captions(references, hypotheses, metrics=self.metrics).corpus
-        shown = {f"val/{name}": 100 * value for name, value in scores.items()}
-        self.log_dict(shown, rank_zero_only=False, prog_bar=False)
+    def predict(self, memory: VisualMemory, targets: Any) -> list[str]:
+        """The best caption of each image, by the search of validation where there is one."""
+        captions = describe(self.decoder, memory, self.vocabulary, self.validation or self.generation)
+        return [found[0].text for found in captions]
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        words = list(self.vocabulary.words[len(SPECIALS) :])
-        checkpoint["vocabulary"] = {"words": words, "max_words": self.vocabulary.max_words}
+    def score(
+        self, predictions: Mapping[int | str, str], examples: Sequence[Example], *, metrics: Sequence[str] = ()
+    ) -> Scores:
+        """BLEU, METEOR, ROUGE-L, CIDEr and SPICE, as the official evaluation computes them, and CHAIR."""
+        references = {example.id: list(example.captions) for example in examples}
+        labels = {example.id: example.labels for example in examples}
+        return score_captions(references, predictions, metrics=tuple(metrics or self.metrics), labels=labels)
 
-    def configure_optimizers(self) -> dict[str, Any]:
-        groups = parameter_groups(self.decoder)
-        if self.encoder.finetune:
-            groups += parameter_groups(self.encoder, lr=self.encoder_lr)
-        optimizer, trainer = self.optimizer(groups), self.trainer
-        trainer.fit_loop.setup_data()  # before which nobody knows the batches of an epoch
-        total = trainer.estimated_stepping_batches
-        per_epoch = max(1, math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches))
-        scheduler = self.schedule(optimizer, total, per_epoch)
-        interval = {"interval": "step"}
-        if isinstance(scheduler, ReduceLROnPlateau):
-            interval = {"interval": "epoch", "monitor": "val/CIDEr", "frequency": trainer.check_val_every_n_epoch}
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, **interval}}
+    def usual_metrics(self, source: Any) -> tuple[str, ...]:
+        return tuple(source.metrics)
+
+    def tally(self, examples: Sequence[Example]) -> str:
+        return f"{sum(len(example.captions) for example in examples):,} references"
+
+    def results(self, predictions: Mapping[int | str, str]) -> list[dict[str, Any]]:
+        return [{"image_id": key, "caption": text} for key, text in predictions.items()]
+
+    def check(self, encoder: Encoder) -> None:
+        blank = torch.zeros(1, 1, encoder.width)
+        with torch.inference_mode():
+            self.decoder.prepare(VisualMemory(blank, torch.ones(1, 1, dtype=torch.bool), blank[:, 0]))
+
+    def compile(self) -> None:
+        """The teacher-forced pass only: captions are generated step by step by the same code as ever."""
+        # a recurrent decoder is unrolled, which makes one program for each length of captions
+        torch._dynamo.config.cache_size_limit = max(64, torch._dynamo.config.cache_size_limit)
+        self.decoder.forward_features = torch.compile(self.decoder.forward_features)
+
+    def texts(self) -> dict[str, str]:
+        return {"vocabulary.json": self.vocabulary.to_json()}
+
+    def read_texts(self, texts: Mapping[str, str], where: str) -> None:
+        place = f"{where}/vocabulary.json"
+        if "vocabulary.json" not in texts:
+            raise UserError(f"{place} is missing: the model folder is incomplete")
+        self.vocabulary = Vocabulary.from_json(texts["vocabulary.json"], place)
+        if not 1 <= self.vocabulary.max_words <= MAX_WORDS:
+            raise UserError(f"{place}: max_words is {self.vocabulary.max_words}, not within 1 to {MAX_WORDS}")
+
+    def config(self) -> dict[str, Any]:
+        return {**super().config(), **self.parts}
+
+    def summary(self) -> str:
+        return f"{len(self.vocabulary):,} words; {type(self.decoder).__name__}"
+
+    def generate_with(self, generation: Mapping[str, Any], instantiate: Build) -> None:
+        self.parts["generation"] = generation
+        self.generation, self.validation = instantiate(generation, kind=Callable), None
+
+    def report(
+        self,
+        path: Path,
+        predictor: Any,
+        examples: Sequence[Example],
+        source: Any,
+        predictions: Mapping[int | str, str],
+        scores: Scores,
+        *,
+        title: str,
+    ) -> Path:
+        """Best and worst captions by each metric, and what all are like."""
+        from captioning.tasks.captioning.evaluation import write_gallery
+
+        return write_gallery(path, predictor, examples, source, predictions, scores, title=title)
+
+    def predictor(self, bundle: Any, device: str | torch.device | None = None) -> Any:
+        """A `Captioner`."""
+        from captioning.tasks.captioning.captioner import Captioner
+
+        return Captioner(bundle, device=device)
+
+
+def pad_words(captions: list[list[list[int]]]) -> Tensor:
+    """Ids of B images' captions -> (B, R, T+1) with BOS in front and PAD behind; an image with fewer rows is padded."""
+    rows = max(map(len, captions))
+    lengths = torch.tensor([[*map(len, image), *[0] * (rows - len(image))] for image in captions])  # (B, R)
+    words = torch.full((*lengths.shape, int(lengths.max()) + 1), PAD)
+    words[:, :, 0] = BOS
+    inside = torch.arange(words.shape[2] - 1) < lengths[..., None]
+    words[:, :, 1:][inside] = torch.tensor(
+        [i for image in captions for caption in image for i in caption], dtype=torch.long
+    )
+    return words

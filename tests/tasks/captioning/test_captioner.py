@@ -20,7 +20,8 @@ from captioning.media.pictures import as_picture
 from captioning.models.bundle import load_bundle
 from captioning.models.shipped import find_model
 from captioning.tasks.captioning.caption import describe
-from captioning.tasks.captioning.captioner import Captioner, load
+from captioning.tasks.captioning.captioner import Captioner
+from captioning.tasks.load import load
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +153,7 @@ def test_a_beam_size_asks_a_greedy_model_for_beam_search_under_its_own_limits():
     bundle = tiny_bundle()
     image = pictures(1)[0]
     usual = Captioner(bundle, device="cpu").caption(image, beam_size=4).words
-    bundle.generation = partial(greedy, forbidden_words=usual)
+    bundle.task.generation = partial(greedy, forbidden_words=usual)
     captioner = Captioner(bundle, device="cpu")
     searched = captioner.caption(image, beam_size=4)
     assert captioner.strategy({}).func is greedy
@@ -213,7 +214,7 @@ def test_describing_a_memory_is_captioning_its_picture(captioner):
 
 def test_a_diverse_search_stays_one_unless_a_beam_is_asked_for():
     bundle = tiny_bundle()
-    bundle.generation = partial(diverse_beam, beam_size=4, groups=2)
+    bundle.task.generation = partial(diverse_beam, beam_size=4, groups=2)
     captioner = Captioner(bundle, device="cpu")
     assert captioner.strategy({"min_words": 2}).func is diverse_beam
     assert len(captioner.caption(pictures(1)[0], num_captions=3)) == 3

@@ -10,7 +10,7 @@ from captioning.encoders.base import Encoder
 from captioning.encoders.side_by_side import SideBySide
 from captioning.errors import UserError
 from captioning.models.bundle import Bundle, target
-from captioning.models.retrieval_memory import without_retrieval
+from captioning.tasks.captioning.retrieval_memory import replaced, without_retrieval
 
 Part = tuple[Encoder, dict[str, Any]]  # an encoder and its configuration
 
@@ -25,14 +25,14 @@ def join(bundles: Sequence[Bundle], names: Sequence[str]) -> Bundle:
     bundles = [without_retrieval(bundle) for bundle in bundles]
     first = bundles[0]
     for bundle, name in zip(bundles, names, strict=True):
-        if bundle.vocabulary.words != first.vocabulary.words:
+        if bundle.task.vocabulary.words != first.task.vocabulary.words:
             raise UserError(
                 f"{name} and {names[0]} have other words: train one with start=THE_OTHER, whose words it then takes"
             )
     seen = [[(part.digest(config), (part, config)) for part, config in parts(bundle)] for bundle in bundles]
     distinct: dict[str, Part] = {digest: part for each in seen for digest, part in each}
     if len(distinct) == 1 and not isinstance(first.encoder, SideBySide):
-        encoder, look = first.encoder, first.config["encoder"]
+        encoder, look = first.encoder, first.encoder_config
     else:
         try:
             encoder = SideBySide(encoders=[part for part, _ in distinct.values()])
@@ -43,15 +43,14 @@ def join(bundles: Sequence[Bundle], names: Sequence[str]) -> Bundle:
     for digest, (part, _) in distinct.items():
         spans[digest] = [at, at := at + part.width]
     channels = [[spans[digest] for digest, _ in each] for each in seen]
-    decoder = Ensemble([bundle.decoder for bundle in bundles], channels)
-    decoders = [bundle.config["decoder"] | {"visual_width": bundle.encoder.width} for bundle in bundles]
+    decoder = Ensemble([bundle.task.decoder for bundle in bundles], channels)
+    decoders = [bundle.task.parts["decoder"] | {"visual_width": bundle.encoder.width} for bundle in bundles]
     say = {"_target_": target(Ensemble), "decoders": decoders, "channels": channels}
-    config = first.config | {"encoder": look, "decoder": say}
-    return Bundle(encoder.eval(), decoder.eval(), first.vocabulary, first.generation, config)
+    return Bundle(encoder.eval(), look, replaced(first.task, decoder=decoder, config=say).eval())
 
 
 def parts(bundle: Bundle) -> list[Part]:
     """The encoders that stand side by side in a bundle's, or its one encoder."""
     if not isinstance(bundle.encoder, SideBySide):
-        return [(bundle.encoder, bundle.config["encoder"])]
-    return list(zip(bundle.encoder.encoders, bundle.config["encoder"]["encoders"], strict=True))
+        return [(bundle.encoder, bundle.encoder_config)]
+    return list(zip(bundle.encoder.encoders, bundle.encoder_config["encoders"], strict=True))

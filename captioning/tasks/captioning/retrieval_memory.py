@@ -1,0 +1,70 @@
+"""Giving a finished model a memory of photos and their captions, and taking it away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from torch import Tensor
+
+from captioning.decoders.base import Decoder
+from captioning.decoders.retrieval import RetrievalDecoder
+from captioning.example import Example
+from captioning.generation.beam import beam
+from captioning.generation.consensus import consensus
+from captioning.models.bundle import Bundle, target
+from captioning.tasks.captioning.task import Captioning
+
+
+def remembering(
+    bundle: Bundle,
+    pooled: Tensor,
+    examples: list[Example],
+    *,
+    dimensions: int = 128,
+    neighbours: int = 20,
+    sharpness: float = 10.0,
+) -> Bundle:
+    """The model, reminded of `examples` by pictures like theirs: pooled (P, D) is what its encoder sees in them.
+
+    What it remembered before is replaced. Beam search becomes search by consensus, of twice as many captions.
+    Raises UserError where there is no caption.
+    """
+    before, bundle = bundle, without_retrieval(bundle)
+    task, options = bundle.task, {"neighbours": neighbours, "sharpness": sharpness}
+    sizes = {"visual_width": bundle.encoder.width, "vocabulary_size": len(task.vocabulary)}
+    decoder = RetrievalDecoder(task.decoder, **sizes, **options)
+    captions = [[task.vocabulary.encode(text) for text in example.captions] for example in examples]
+    decoder.index_captions(pooled, captions, dimensions=dimensions)
+    config = {"_target_": target(RetrievalDecoder), "decoder": task.parts["decoder"], **options}
+    if before.task.generation.func is consensus:  # as it was told to be
+        task = before.task
+    elif task.generation.func is beam:
+        task = searching(task, consensus, {"beam_size": 2 * task.generation.keywords.get("beam_size", 5)})
+    return replace(bundle, task=replaced(task, decoder=decoder, config=config).eval())
+
+
+def without_retrieval(bundle: Bundle) -> Bundle:
+    """The model without what it remembers; search by consensus becomes beam search of half as many captions."""
+    task = bundle.task
+    if not isinstance(task.decoder, RetrievalDecoder):
+        return bundle
+    changed = replaced(task, decoder=task.decoder.decoder, config=task.parts["decoder"]["decoder"])
+    if task.generation.func is consensus:
+        beam_size = max(1, task.generation.keywords.get("beam_size", 10) // 2)
+        changed = searching(changed, beam, {"beam_size": beam_size})
+    return replace(bundle, task=changed.eval())
+
+
+def replaced(task: Captioning, *, decoder: Decoder, config: dict) -> Captioning:
+    """The task with another decoder, of which `config` is the configuration."""
+    return Captioning.of(decoder, task.vocabulary, task.generation, {**task.parts, "decoder": config})
+
+
+def searching(task: Captioning, way: Callable, options: dict) -> Captioning:
+    """The task, generating in this way with the options that it has besides `weight`."""
+    keywords = {name: value for name, value in task.generation.keywords.items() if name != "weight"} | options
+    own = {name: value for name, value in task.parts["generation"].items() if name != "weight"}
+    config = {**task.parts, "generation": own | {"_target_": target(way)} | options}
+    return Captioning.of(task.decoder, task.vocabulary, partial(way, **keywords), config)

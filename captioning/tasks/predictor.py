@@ -1,0 +1,114 @@
+"""A finished model of any task: pictures and clips in, what the task makes of them out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from captioning.batches import EpochSampler, Examples, loader
+from captioning.data.source import Source
+from captioning.data.splits import chosen_examples
+from captioning.encoders.base import Encoder
+from captioning.errors import UserError
+from captioning.example import Example
+from captioning.features.stored import stored
+from captioning.media.clip_inputs import as_clip, is_clip_input
+from captioning.media.kinds import is_clip
+from captioning.media.pictures import as_picture
+from captioning.memory import VisualMemory
+from captioning.models.bundle import Bundle
+from captioning.runtime.device import working_device
+from captioning.runtime.progress import progress_bar
+
+CLIP_VIEW = {"frames": 8, "pool": "grid"}  # how a model of photos looks at a clip: cells of frames are its tokens
+ReadInput = tuple[Encoder, Any]  # what read a picture or clip, and what it is to be called with
+
+
+class Predictor:
+    """Encoder and task on one device. A task's own predictor adds the verbs that people ask it for."""
+
+    def __init__(self, bundle: Bundle, *, device: str | torch.device | None = None):
+        """`device` None takes the GPU where there is one. Raises UserError for one that is not there."""
+        self.device = working_device(device)
+        self.bundle = bundle
+        self.encoder = bundle.encoder.to(self.device).eval()
+        self.task = bundle.task.to(self.device).eval()
+
+    @cached_property
+    def clip_encoder(self) -> Encoder:
+        """What looks at clips: the model's own encoder, or that of a photo model on several frames."""
+        if self.encoder.takes == "clip":
+            return self.encoder
+        from captioning.encoders.frames import FrameEncoder
+
+        return FrameEncoder.around(self.encoder, **CLIP_VIEW).to(self.device).eval()
+
+    @property
+    def clip_config(self) -> dict[str, Any]:
+        """The configuration of `clip_encoder`."""
+        own = self.bundle.encoder_config
+        if self.encoder.takes == "clip":
+            return own
+        return {"_target_": "captioning.encoders.frames.FrameEncoder", "image": own, **CLIP_VIEW}
+
+    def read(self, image: Any) -> ReadInput | UserError:
+        """A picture or clip as its encoder reads it, or what is wrong with it."""
+        try:
+            if self.encoder.takes == "clip" or is_clip_input(image):
+                return self.clip_encoder, self.clip_encoder.read(as_clip(image))
+            return self.encoder, self.encoder.read(as_picture(image, self.encoder.size))
+        except UserError as error:
+            return error
+
+    def memories(self, inputs: Sequence[ReadInput]) -> list[tuple[list[int], VisualMemory]]:
+        """What was read -> for each encoder that read some of it their places, and one memory of them all."""
+        found = []
+        for encoder in dict.fromkeys(encoder for encoder, _ in inputs):
+            mine = [i for i, (other, _) in enumerate(inputs) if other is encoder]
+            with torch.inference_mode():
+                memory = encoder(encoder.collate([inputs[i][1] for i in mine]).to(self.device))
+            found.append((mine, memory))
+        return found
+
+    def predict_split(
+        self,
+        source: Source,
+        split: str,
+        *,
+        store: str | None = "auto",
+        batch_size: int = 32,
+        num_workers: int = 0,
+    ) -> tuple[list[Example], dict[int | str, Any]]:
+        """The examples of a split that can be used, and what the task predicts of each, by id.
+
+        Splits are joined as in `chosen_examples`. A model of photos looks at several frames of each clip where the
+        source has clips.
+        """
+        examples = usable(chosen_examples(source, split), self.task, f"{source.name} {split}")
+        encoder, config = self.encoder, self.bundle.encoder_config
+        looks = encoder.takes == "image" and encoder.size is not None  # imported features look at nothing
+        if looks and any(is_clip(example.file) for example in examples):
+            encoder, config = self.clip_encoder, self.clip_config
+        features, readable = stored(store, source, encoder, config, examples, device=self.device)
+        examples = [example for example in examples if example.id in readable]
+        data = Examples(examples, source, encoder, features, self.task.targets)
+        predictions: dict[int | str, Any] = {}
+        with progress_bar(f"{source.name} {split}") as report, torch.inference_mode():
+            for batch in loader(data, EpochSampler(len(data), shuffle=False), batch_size, num_workers):
+                batch = batch.to(self.device)
+                memory = batch.inputs if isinstance(batch.inputs, VisualMemory) else encoder(batch.inputs)
+                found = self.task.predict(memory.float(), batch.targets)
+                predictions |= dict(zip(batch.ids, found, strict=True))
+                report(len(predictions), len(examples))
+        return examples, predictions
+
+
+def usable(examples: Sequence[Example], task: Any, where: str) -> list[Example]:
+    """The examples that have what the task needs. Raises UserError where none has."""
+    found = [example for example in examples if all(getattr(example, name, None) for name in task.needs)]
+    if not found and examples:
+        raise UserError(f"{where}: none of {len(examples):,} examples has {' and '.join(task.needs)}")
+    return found
