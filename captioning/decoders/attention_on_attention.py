@@ -9,9 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from captioning.decoders.base import Context, Decoder, DecoderFeatures, State, StepOutput
+from captioning.layers.deviation_norm import NormBy, norm_class
 from captioning.layers.dropout import Dropout
 from captioning.layers.linear import Linear
 from captioning.layers.lstm import initialise_gates, lstm_cell, start_cell
+from captioning.layers.masking import mean_token
 from captioning.layers.multi_head_attention import CrossAttention, KeysValues, SelfAttention, additive_mask
 from captioning.layers.positions import token_positions
 from captioning.memory import VisualMemory
@@ -50,16 +52,25 @@ class Relevance(nn.Module):
 
 
 class Refiner(nn.Module):
-    """A layer of the encoder: tokens attend to each other and keep what is relevant. There is no feed-forward part."""
+    """A layer of the encoder: tokens attend to each other and keep what is relevant. There is no feed-forward part.
 
-    def __init__(self, width: int, heads: int, dropout: float, attention_dropout: float):
+    Normalised after, or with `pre_norm` before.
+    """
+
+    def __init__(
+        self, width: int, heads: int, dropout: float, attention_dropout: float, pre_norm: bool, norm: nn.Module
+    ):
         super().__init__()
+        self.pre_norm = pre_norm
         self.attend = SelfAttention(width, heads, attention_dropout, output=nn.Identity())
         self.relevance = Relevance(width, dropout)
-        self.norm = nn.LayerNorm(width)
+        self.norm = norm
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """x (B, N, W), bias (B, 1, 1, N) -> (B, N, W)."""
+        if self.pre_norm:
+            normalised = self.norm(x)
+            return x + self.relevance(self.attend(normalised, bias=bias), normalised)
         return self.norm(x + self.relevance(self.attend(x, bias=bias), x))
 
 
@@ -80,11 +91,24 @@ class AttentionOnAttention(Decoder):
         dropout: float = 0.3,
         attention_dropout: float = 0.1,
         token_positions: bool = False,
+        pre_norm: bool = False,
+        query_norm: bool = False,
+        norm_eps: float = 1e-5,
+        norm_by: NormBy = "variance",
     ):
-        """`token_positions` adds where tokens are to what they are, which the paper leaves to the features."""
+        """`token_positions` adds where tokens are to what they are, which the paper leaves to the features.
+
+        The authors' code differs from their paper by `pre_norm`, which normalises before each refining layer and after
+        the last, `query_norm`, which normalises what the LSTM looks with, and `norm_by` deviation.
+        """
         super().__init__()
+        norm = norm_class(norm_by, norm_eps)
         self.project = nn.Sequential(Linear(visual_width, width), nn.ReLU(), Dropout(dropout))
-        self.refine = nn.ModuleList(Refiner(width, heads, dropout, attention_dropout) for _ in range(refining_layers))
+        self.refine = nn.ModuleList(
+            Refiner(width, heads, dropout, attention_dropout, pre_norm, norm(width)) for _ in range(refining_layers)
+        )
+        self.refined_norm = norm(width) if pre_norm else nn.Identity()
+        self.query_norm = norm(width) if query_norm else nn.Identity()
         self.embed = nn.Embedding(vocabulary_size, width, padding_idx=PAD)
         self.word_gates = Linear(width, 4 * width)
         self.other_gates = Linear(2 * width, 4 * width, bias=False)
@@ -102,8 +126,8 @@ class AttentionOnAttention(Decoder):
         bias = additive_mask(memory.mask, x.dtype)[:, None, None]
         for layer in self.refine:
             x = layer(x, bias)
-        real = memory.mask[..., None]
-        mean = (x * real).sum(1) / real.sum(1).clamp(min=1)  # (B, W)
+        x = self.refined_norm(x)
+        mean = mean_token(x, memory.mask)  # (B, W)
         tokens = self.cross_attention.keys_values_of(x)
         return AttentionOnAttentionContext(tokens, additive_mask(memory.mask, tokens[0].dtype)[:, None, None], mean)
 
@@ -118,7 +142,9 @@ class AttentionOnAttention(Decoder):
         image = context.mean[:, None] + self.dropout(state.seen)
         gates = given + self.other_gates(torch.cat([image, state.hidden], -1))
         hidden, cell = lstm_cell(gates, state.cell)  # (B, R, W)
-        attended, attention = self.cross_attention(hidden, context.tokens, context.bias, need_weights=True)
+        attended, attention = self.cross_attention(
+            self.query_norm(hidden), context.tokens, context.bias, need_weights=True
+        )
         return AttentionOnAttentionState(hidden, cell, self.relevance(attended, hidden)), attention
 
     def forward_head(self, features: Tensor) -> Tensor:

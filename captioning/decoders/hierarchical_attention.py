@@ -41,7 +41,7 @@ class HierarchicalAttention(TemporalAttention):
         tokens = self.order(self.project(memory.tokens), memory, frames)
         frame_keys = self.attend_frames.keys(frames.mean(tokens))
         return HierarchicalAttentionContext(
-            **vars(self.context_of(tokens, memory.mask)),
+            **vars(self.context_of(tokens, memory)),
             frame=frames.index,
             frame_keys=frame_keys,
             frame_mask=frames.real,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from captioning.decoders.base import Context, Decoder, DecoderFeatures, StepOutput
 from captioning.decoders.transformer import feed_forward
 from captioning.decoders.word_state import WordState
+from captioning.errors import UserError
 from captioning.layers.dropout import Dropout
 from captioning.layers.linear import Linear
 from captioning.layers.multi_head_attention import (
@@ -31,8 +33,9 @@ from captioning.text.vocabulary import PAD
 class MeshedMemoryContext(Context):
     """Keys and values of the image's tokens at every level of the encoder, for every layer of the decoder."""
 
-    tokens: list[KeysValues]  # one a layer, (B, levels*H, N, d) each
-    bias: Tensor  # (B, 1, 1, N)
+    tokens: list[KeysValues]  # one a layer, (B, levels*H, N', d) each, N' at least N
+    bias: Tensor  # (B, 1, 1, N')
+    mask: Tensor  # (B, N)
 
 
 class MemoryAttention(SelfAttention):
@@ -68,11 +71,16 @@ class EncoderLayer(nn.Module):
 
 
 class MeshedAttention(CrossAttention):
-    """Attention to all levels of the encoder with the same weights; a gate for each level says how much it counts."""
+    """Attention to all levels of the encoder with the same weights; a gate for each level says how much it counts.
 
-    def __init__(self, width: int, heads: int, levels: int, dropout: float):
+    With `norm_levels` what a level gives is added to the query and normalised before its gate.
+    """
+
+    def __init__(self, width: int, heads: int, levels: int, dropout: float, norm_levels: bool):
         super().__init__(width, heads, dropout)
         self.levels = levels
+        self.level_norm = nn.LayerNorm(width) if norm_levels else None
+        self.level_dropout = Dropout(dropout)
         self.gates = nn.ModuleList(Linear(2 * width, width) for _ in range(levels))
 
     def keys_values_of(self, tokens: list[Tensor]) -> KeysValues:
@@ -86,6 +94,8 @@ class MeshedAttention(CrossAttention):
         queries = split_heads(self.query(x).flatten(1, -2), self.heads).repeat(1, self.levels, 1, 1)
         seen, attention = (weighed if need_weights else unweighed)(queries, memory, bias, self.dropout)
         seen = self.output(seen.unflatten(-1, (self.levels, -1))).view(*x.shape[:-1], self.levels, -1)
+        if self.level_norm is not None:
+            seen = self.level_norm(x[..., None, :] + self.level_dropout(seen))
         # divided by sqrt(levels) so that the sum of all levels is of the size of one
         mesh = (
             sum(
@@ -98,14 +108,18 @@ class MeshedAttention(CrossAttention):
 
 
 class DecoderLayer(nn.Module):
-    """Words look at the words before them, at the image on every level, then feed_forward; normalised after each."""
+    """Words look at the words before them, at the image on every level, then feed_forward; normalised after each.
 
-    def __init__(self, width: int, heads: int, levels: int, hidden: int, dropout: float):
+    With `norm_levels` the levels are normalised each for itself, and not their sum.
+    """
+
+    def __init__(self, width: int, heads: int, levels: int, hidden: int, dropout: float, norm_levels: bool):
         super().__init__()
+        self.norm_levels = norm_levels
         self.self_attention, self.self_attention_norm = SelfAttention(width, heads, dropout), nn.LayerNorm(width)
         self.cross_attention, self.cross_attention_norm = (
-            MeshedAttention(width, heads, levels, dropout),
-            nn.LayerNorm(width),
+            MeshedAttention(width, heads, levels, dropout, norm_levels),
+            nn.Identity() if norm_levels else nn.LayerNorm(width),
         )
         self.feed_forward, self.feed_forward_norm = feed_forward(width, hidden, dropout), nn.LayerNorm(width)
         self.dropout = Dropout(dropout)
@@ -116,7 +130,7 @@ class DecoderLayer(nn.Module):
         """x (B, R[, T], W) and what `self_attention` made of it -> as x, and attention (B, R[, T], N) if `weigh`."""
         x = self.self_attention_norm(x + self.dropout(heard))
         seen, attention = self.cross_attention(x, memory, bias, need_weights)
-        x = self.cross_attention_norm(x + self.dropout(seen))
+        x = seen if self.norm_levels else self.cross_attention_norm(x + self.dropout(seen))
         return self.feed_forward_norm(x + self.dropout(self.feed_forward(x))), attention
 
 
@@ -139,32 +153,58 @@ class MeshedMemory(Decoder):
         feed_forward: int = 2048,
         dropout: float = 0.1,
         token_positions: bool = False,
+        norm: Literal["mesh", "levels"] = "mesh",
+        positions: Literal["sinusoidal", "learned"] = "sinusoidal",
+        longest: int = 64,
+        zero_tokens: int = 0,
     ):
-        """`slots` of memory an encoder layer; `token_positions` adds where tokens are, which the paper does not."""
+        """`slots` of memory an encoder layer; `token_positions` adds where tokens are, which the paper does not.
+
+        `norm`: what is normalised is the sum of all levels, as in the paper, or each level before its gate, as in the
+        authors' code. `longest` bounds learned positions of words. `zero_tokens`: images of fewer tokens are filled up
+        to so many with zeros that are looked at like others, which is what the authors trained with.
+        """
+        if norm not in ("mesh", "levels"):
+            raise UserError(f"decoder.norm is {norm!r}: it is mesh or levels")
         super().__init__()
         self.project = nn.Sequential(Linear(visual_width, width), nn.ReLU(), Dropout(dropout), nn.LayerNorm(width))
         self.encode = nn.ModuleList(
             EncoderLayer(width, heads, slots, feed_forward, dropout) for _ in range(encoder_layers)
         )
         self.embed = nn.Embedding(vocabulary_size, width, padding_idx=PAD)
-        self.positions = WordPositions(width)
+        self.positions = WordPositions(width, positions, longest)
         self.layers = nn.ModuleList(
-            DecoderLayer(width, heads, encoder_layers, feed_forward, dropout) for _ in range(layers)
+            DecoderLayer(width, heads, encoder_layers, feed_forward, dropout, norm == "levels") for _ in range(layers)
         )
         self.predict = Linear(width, vocabulary_size)
         self.dropout = Dropout(dropout)
-        self.width, self.token_positions = width, token_positions
+        self.width, self.token_positions, self.zero_tokens = width, token_positions, zero_tokens
 
     def prepare(self, memory: VisualMemory) -> MeshedMemoryContext:
-        x = self.project(memory.tokens)  # (B, N, W)
+        tokens, mask = memory.tokens, memory.mask
+        if self.zero_tokens:
+            more = max(0, self.zero_tokens - mask.shape[1])
+            tokens = F.pad(tokens * mask[..., None], (0, 0, 0, more))  # (B, N', D)
+            mask = F.pad(mask, (0, more))
+            mask = mask | (torch.arange(mask.shape[1], device=mask.device) < self.zero_tokens)
+        x = self.project(tokens)  # (B, N', W)
         if self.token_positions:
-            x = x + token_positions(memory, self.width)
-        bias, levels = additive_mask(memory.mask, x.dtype)[:, None, None], []
+            places = token_positions(memory, self.width)
+            x = x + F.pad(places, (0, 0, 0, x.shape[1] - places.shape[1]))
+        bias, levels = additive_mask(mask, x.dtype)[:, None, None], []
         for layer in self.encode:
             x = layer(x, bias)
             levels.append(x)
         tokens = [layer.cross_attention.keys_values_of(levels) for layer in self.layers]
-        return MeshedMemoryContext(tokens, additive_mask(memory.mask, tokens[0][0].dtype)[:, None, None])
+        return MeshedMemoryContext(tokens, additive_mask(mask, tokens[0][0].dtype)[:, None, None], memory.mask)
+
+    def shown(self, attention: Tensor, context: MeshedMemoryContext) -> Tensor:
+        """attention (B, R[, T], N') -> what of it fell on the real tokens, (B, R[, T], N)."""
+        if not self.zero_tokens:
+            return attention
+        real = context.mask.view(len(context.mask), *[1] * (attention.dim() - 2), -1)
+        attention = attention[..., : real.shape[-1]] * real
+        return attention / attention.sum(-1, keepdim=True).clamp(min=torch.finfo(attention.dtype).tiny)
 
     def read(self, words: Tensor, begin: int, end: int) -> Tensor:
         """words (B, R) at one place or (B, R, T) at several -> (B, R[, T], W)."""
@@ -175,7 +215,7 @@ class MeshedMemory(Decoder):
         for layer, tokens in zip(self.layers, context.tokens, strict=True):
             heard = layer.self_attention(x.flatten(0, 1), causal=True).view_as(x)
             x, attention = layer(x, heard, tokens, context.bias, layer is self.layers[-1])
-        return DecoderFeatures(x, attention)
+        return DecoderFeatures(x, self.shown(attention, context))
 
     def forward_head(self, features: Tensor) -> Tensor:
         return self.predict(features)
@@ -190,4 +230,4 @@ class MeshedMemory(Decoder):
         for i, (layer, tokens) in enumerate(zip(self.layers, context.tokens, strict=True)):
             heard = layer.self_attention.step(x, state.cache, i, bias)
             x, attention = layer(x, heard, tokens, context.bias, layer is self.layers[-1])
-        return StepOutput(self.forward_head(x), state, attention)
+        return StepOutput(self.forward_head(x), state, self.shown(attention, context))

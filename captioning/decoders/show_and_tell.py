@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor, nn
 
 from captioning.decoders.base import Context, Decoder, DecoderFeatures, LSTMState, StepOutput
+from captioning.errors import UserError
 from captioning.layers.dropout import Dropout
-from captioning.layers.lstm import LSTM
+from captioning.layers.lstm import LSTM, MaxoutLSTM
 from captioning.memory import VisualMemory
 from captioning.text.vocabulary import PAD
 
@@ -32,11 +34,17 @@ class ShowAndTell(Decoder):
         embedding: int = 512,
         width: int = 512,
         dropout: float = 0.5,
+        cell: Literal["lstm", "maxout"] = "lstm",
+        batch_norm: bool = True,
     ):
+        """`cell` maxout and no `batch_norm`: the FC model of Rennie et al. 2017 (arXiv:1612.00563)."""
         super().__init__()
-        self.image = nn.Sequential(nn.Linear(visual_width, embedding), nn.BatchNorm1d(embedding))
+        if cell not in ("lstm", "maxout"):
+            raise UserError(f"decoder.cell is {cell!r}: it is lstm or maxout")
+        normalised = [nn.BatchNorm1d(embedding)] if batch_norm else []
+        self.image = nn.Sequential(nn.Linear(visual_width, embedding), *normalised)
         self.embed = nn.Embedding(vocabulary_size, embedding, padding_idx=PAD)
-        self.lstm = LSTM(embedding, width, batch_first=True)
+        self.lstm = LSTM(embedding, width, batch_first=True) if cell == "lstm" else MaxoutLSTM(embedding, width)
         self.predict = nn.Linear(width, vocabulary_size)
         self.dropout = Dropout(dropout)
 

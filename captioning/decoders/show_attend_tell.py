@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from captioning.decoders.base import Context, Decoder, DecoderFeatures, LSTMState, StepOutput
+from captioning.errors import UserError
 from captioning.layers.additive_attention import AdditiveAttention
 from captioning.layers.dropout import Dropout
 from captioning.layers.linear import Linear
 from captioning.layers.lstm import initialise_gates, lstm_cell
+from captioning.layers.masking import mean_token
 from captioning.memory import VisualMemory
 from captioning.text.vocabulary import PAD
 
@@ -38,45 +41,53 @@ class ShowAttendTell(Decoder):
         *,
         visual_width: int,
         vocabulary_size: int,
-        visual: int = 512,
+        visual: int | None = 512,
         embedding: int = 512,
         width: int = 512,
         attention: int = 512,
         dropout: float = 0.5,
         gated: bool = True,
+        deep: bool = True,
+        activation: Literal["tanh", "relu"] = "tanh",
+        first: Literal["tanh", "linear", "pooled"] = "tanh",
     ):
         """`visual` is the width that tokens are brought to first: a modern backbone's are wider than the LSTM.
 
-        `gated`: whether the LSTM decides before every word how much of what is seen counts.
+        None leaves them as they are. `gated`: whether the LSTM decides before every word how much of what is seen
+        counts. `deep`: whether word and what is seen enter the output layer beside the LSTM. `activation` is that of
+        the attention's score. `first` is how the LSTM begins: with the tanh of a layer over the mean token, without
+        the tanh, or with a layer over the pooled vector.
         """
         super().__init__()
-        self.project = nn.Sequential(nn.Linear(visual_width, visual), nn.ReLU(), Dropout(dropout))
+        if first not in ("tanh", "linear", "pooled"):
+            raise UserError(f"decoder.first is {first!r}: it is tanh, linear or pooled")
+        self.project, self.first = nn.Identity(), first
+        if visual:
+            self.project = nn.Sequential(nn.Linear(visual_width, visual), nn.ReLU(), Dropout(dropout))
+        visual = visual or visual_width
+        started_by = visual_width if first == "pooled" else visual
         self.embed = nn.Embedding(vocabulary_size, embedding, padding_idx=PAD)
-        self.first_hidden = nn.Linear(visual, width)
-        self.first_cell = nn.Linear(visual, width)
-        self.attend = AdditiveAttention(visual, width, attention)
+        self.first_hidden = nn.Linear(started_by, width)
+        self.first_cell = nn.Linear(started_by, width)
+        self.attend = AdditiveAttention(visual, width, attention, activation)
         self.gate = Linear(width, visual) if gated else None
         self.word_gates = Linear(embedding, 4 * width)
         self.other_gates = Linear(visual + width, 4 * width, bias=False)
-        self.deep = Linear(visual + width, embedding)
-        self.predict = Linear(embedding, vocabulary_size)
+        self.deep = Linear(visual + width, embedding) if deep else None
+        self.predict = Linear(embedding if deep else width, vocabulary_size)
         self.dropout = Dropout(dropout)
         initialise_gates(self.word_gates, self.other_gates)
 
     def prepare(self, memory: VisualMemory) -> ShowAttendTellContext:
-        return self.context_of(self.project(memory.tokens), memory.mask)
+        return self.context_of(self.project(memory.tokens), memory)
 
-    def context_of(self, tokens: Tensor, mask: Tensor) -> ShowAttendTellContext:
-        """tokens (B, N, D'), mask (B, N) -> what the LSTM attends to, and its first state, made of their mean."""
-        real = mask[..., None]
-        mean = (tokens * real).sum(1) / real.sum(1).clamp(min=1)  # (B, D')
-        return ShowAttendTellContext(
-            tokens=tokens,
-            keys=self.attend.keys(tokens),
-            mask=mask,
-            hidden=torch.tanh(self.first_hidden(mean)),
-            cell=torch.tanh(self.first_cell(mean)),
-        )
+    def context_of(self, tokens: Tensor, memory: VisualMemory) -> ShowAttendTellContext:
+        """tokens (B, N, D') made of the memory's -> what the LSTM attends to, and its first state."""
+        by = memory.pooled if self.first == "pooled" else mean_token(tokens, memory.mask)
+        hidden, cell = self.first_hidden(by), self.first_cell(by)
+        if self.first == "tanh":
+            hidden, cell = torch.tanh(hidden), torch.tanh(cell)
+        return ShowAttendTellContext(tokens, self.attend.keys(tokens), memory.mask, hidden, cell)
 
     def start(self, context: ShowAttendTellContext, rows: int) -> LSTMState:
         return LSTMState(*(part[:, None].expand(-1, rows, -1) for part in (context.hidden, context.cell)))
@@ -96,7 +107,9 @@ class ShowAttendTell(Decoder):
         return LSTMState(*lstm_cell(gates, state.cell)), seen, attention
 
     def know(self, embedded: Tensor, hidden: Tensor, seen: Tensor) -> Tensor:
-        """The deep output layer of the paper: (..., E), (..., W), (..., D') -> (..., E)."""
+        """The deep output layer of the paper: (..., E), (..., W), (..., D') -> (..., E); without it (..., W)."""
+        if self.deep is None:
+            return hidden
         return torch.tanh(embedded + self.deep(torch.cat([seen, self.dropout(hidden)], -1)))
 
     def forward_head(self, features: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ class TemporalAttention(ShowAttendTell):
         attention: int = 512,
         dropout: float = 0.5,
         order: Literal["recurrent", "times", "none"] = "recurrent",
+        deep: bool = True,
     ):
         super().__init__(
             visual_width=visual_width,
@@ -37,8 +38,9 @@ class TemporalAttention(ShowAttendTell):
             attention=attention,
             dropout=dropout,
             gated=False,
+            deep=deep,
         )
         self.order = FrameOrder(visual, order)
 
     def prepare(self, memory: VisualMemory) -> ShowAttendTellContext:
-        return self.context_of(self.order(self.project(memory.tokens), memory, Frames.of(memory)), memory.mask)
+        return self.context_of(self.order(self.project(memory.tokens), memory, Frames.of(memory)), memory)

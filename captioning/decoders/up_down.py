@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from captioning.decoders.base import Context, Decoder, DecoderFeatures, State, StepOutput
+from captioning.errors import UserError
 from captioning.layers.additive_attention import AdditiveAttention
 from captioning.layers.dropout import Dropout
 from captioning.layers.linear import Linear
 from captioning.layers.lstm import initialise_gates, lstm_cell, start_cell
+from captioning.layers.masking import mean_token
 from captioning.layers.positions import token_positions
 from captioning.memory import VisualMemory
 from captioning.text.vocabulary import PAD
@@ -55,16 +58,27 @@ class UpDown(Decoder):
         visual: int | None = None,
         dropout: float = 0.5,
         token_positions: bool = False,
+        pooled: Literal["shared", "own", "tokens"] = "shared",
     ):
         """`visual`: width that visual vectors are first brought to, with a ReLU and dropout; None leaves them.
 
-        `token_positions` adds to tokens where and when they are, which the paper leaves to the features.
+        `token_positions` adds to tokens where and when they are, which the paper leaves to the features. `pooled`: the
+        pooled vector is brought there as the tokens are, by a layer of its own, or is the mean of the tokens as they
+        arrive.
         """
         super().__init__()
+        if pooled not in ("shared", "own", "tokens") or (pooled == "own" and not visual):
+            raise UserError(
+                f"decoder.pooled is {pooled!r}: it is shared, tokens, or own where decoder.visual has a width"
+            )
         seen_width = visual or visual_width
         self.project = nn.Identity()
         if visual:
             self.project = nn.Sequential(Linear(visual_width, visual), nn.ReLU(), Dropout(dropout))
+        self.pooled = pooled
+        self.project_pooled = None
+        if pooled == "own":
+            self.project_pooled = nn.Sequential(Linear(visual_width, seen_width), nn.ReLU(), Dropout(dropout))
         self.embed = nn.Embedding(vocabulary_size, embedding, padding_idx=PAD)
         self.pooled_gates = Linear(seen_width, 4 * width)
         self.word_gates = Linear(embedding, 4 * width, bias=False)
@@ -81,9 +95,11 @@ class UpDown(Decoder):
         tokens = self.project(memory.tokens)
         if self.token_positions:
             tokens = tokens + token_positions(memory, tokens.shape[-1])
-        return UpDownContext(
-            tokens, self.attend.keys(tokens), memory.mask, self.pooled_gates(self.project(memory.pooled))
-        )
+        if self.pooled == "tokens":
+            pooled = mean_token(tokens, memory.mask)
+        else:
+            pooled = (self.project_pooled if self.pooled == "own" else self.project)(memory.pooled)
+        return UpDownContext(tokens, self.attend.keys(tokens), memory.mask, self.pooled_gates(pooled))
 
     def start(self, context: UpDownContext, rows: int) -> UpDownState:
         nothing = start_cell(context.pooled, rows, self.width)

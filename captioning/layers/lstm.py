@@ -6,12 +6,47 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from captioning.layers.linear import Linear
+
 
 def lstm_cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     """Sums of all inputs (..., 4W) in the order input, forget, candidate, output; cell (..., W) -> hidden, cell."""
     enter, forget, candidate, leave = gates.chunk(4, -1)
     cell = torch.sigmoid(forget) * cell + torch.sigmoid(enter) * torch.tanh(candidate)
     return torch.sigmoid(leave) * torch.tanh(cell), cell
+
+
+def maxout_cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums (..., 5W) in the order input, forget, output, and two candidates of which the larger counts.
+
+    cell (..., W) -> hidden, cell. The LSTM of Rennie et al. 2017 (arXiv:1612.00563), equations 3 and 8.
+    """
+    width = cell.shape[-1]
+    enter, forget, leave = torch.sigmoid(gates[..., : 3 * width]).chunk(3, -1)
+    first, second = gates[..., 3 * width :].chunk(2, -1)
+    cell = forget * cell + enter * torch.maximum(first, second)
+    return leave * torch.tanh(cell), cell
+
+
+class MaxoutLSTM(nn.Module):
+    """One layer of maxout cells over a whole sequence; called as `LSTM` is with `batch_first`."""
+
+    def __init__(self, inputs: int, width: int):
+        super().__init__()
+        self.hidden_size = width
+        self.inputs, self.recurrent = nn.Linear(inputs, 5 * width), Linear(width, 5 * width, bias=False)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -(width**-0.5), width**-0.5)
+        nn.init.ones_(self.inputs.bias[width : 2 * width])  # as `initialise_gates` does, and why
+
+    def forward(self, x: Tensor, before: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """x (B, T, I), before (1, B, W) each -> outputs (B, T, W), and the last hidden and cell (1, B, W)."""
+        (hidden,), (cell,) = before or 2 * (start_cell(x, 1, self.hidden_size).transpose(0, 1),)
+        outputs = []
+        for given in self.inputs(x).unbind(1):
+            hidden, cell = maxout_cell(given + self.recurrent(hidden), cell)
+            outputs.append(hidden)
+        return torch.stack(outputs, 1), (hidden[None], cell[None])
 
 
 def initialise_gates(*parts: nn.Linear) -> None:

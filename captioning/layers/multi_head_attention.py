@@ -88,12 +88,19 @@ def unweighed(queries: Tensor, memory: KeysValues, bias: Tensor, dropout: Dropou
 class CrossAttention(nn.Module):
     """Rows of words attend to the one set of tokens of their image."""
 
-    def __init__(self, width: int, heads: int, dropout: float = 0.0, output: nn.Module | None = None):
-        """`output` takes the place of the linear layer after the heads."""
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        dropout: float = 0.0,
+        output: nn.Module | None = None,
+        token_width: int | None = None,
+    ):
+        """`output` takes the place of the linear layer after the heads; tokens have `token_width`, else `width`."""
         super().__init__()
         self.heads, self.dropout = heads, Dropout(dropout)
         self.query = Linear(width, width)
-        self.keys_values = Linear(width, 2 * width)
+        self.keys_values = Linear(token_width or width, 2 * width)
         self.output = Linear(width, width) if output is None else output
         for part in (self.query.weight, *self.keys_values.weight.chunk(2)):
             nn.init.xavier_uniform_(part)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from captioning.decoders.att2in import Att2in
 from captioning.decoders.attention_on_attention import AttentionOnAttention
 from captioning.decoders.base import Context, Decoder, State
 from captioning.decoders.concepts import ConceptReader
@@ -27,6 +28,17 @@ CONCEPTS = 9  # kinds of concepts
 COUNTS = (7, 4, 1)  # real tokens of each image
 SIZES = {"visual_width": VISUAL_WIDTH, "vocabulary_size": VOCABULARY}
 SMALL_TRANSFORMER = {**SIZES, "width": 16, "layers": 2, "heads": 4, "feed_forward": 24}
+POST_NORM = {
+    "pre_norm": False,
+    "activation": "gelu",
+    "scaled": False,
+    "embedding_norm": True,
+    "final_norm": False,
+    "token_norm": False,
+    "token_positions": False,
+    "head_transform": True,
+    "norm_eps": 1e-12,
+}
 SMALL_LSTM = {**SIZES, "embedding": 16, "width": 16}
 SMALL_ATTENTION = {**SMALL_LSTM, "visual": 10, "attention": 8}
 
@@ -42,6 +54,28 @@ SINGLE = {
     "meshed_memory": lambda: MeshedMemory(**SMALL_TRANSFORMER, encoder_layers=2, slots=3),
     "meshed_memory_with_places": lambda: MeshedMemory(**SMALL_TRANSFORMER, token_positions=True),
     "attention_on_attention": lambda: AttentionOnAttention(**SIZES, width=16, heads=4, refining_layers=2),
+    "fc": lambda: ShowAndTell(**SMALL_LSTM, cell="maxout", batch_norm=False),
+    "att2in": lambda: Att2in(**SMALL_LSTM, visual=10, attention=8),
+    "show_attend_tell_of_the_tutorial": lambda: ShowAttendTell(
+        **SMALL_LSTM, visual=None, attention=8, deep=False, activation="relu", first="linear"
+    ),
+    "show_attend_tell_begun_by_the_pooled": lambda: ShowAttendTell(
+        **SMALL_LSTM, attention=8, gated=False, deep=False, first="pooled"
+    ),
+    "up_down_of_two_projections": lambda: UpDown(**SMALL_LSTM, attention=8, visual=10, pooled="own"),
+    "up_down_pooling_tokens": lambda: UpDown(**SMALL_LSTM, attention=8, visual=10, pooled="tokens"),
+    "transformer_post_norm": lambda: Transformer(
+        **SMALL_TRANSFORMER, **POST_NORM, projection="none", positions="learned", longest=8, tied=True
+    ),
+    "transformer_rectified": lambda: Transformer(
+        **SMALL_TRANSFORMER, encoder_layers=2, projection="rectified", token_positions=False
+    ),
+    "meshed_memory_of_normed_levels": lambda: MeshedMemory(
+        **SMALL_TRANSFORMER, encoder_layers=2, slots=3, norm="levels", positions="learned", longest=8, zero_tokens=9
+    ),
+    "attention_on_attention_pre_norm": lambda: AttentionOnAttention(
+        **SIZES, width=16, heads=4, refining_layers=2, pre_norm=True, query_norm=True, norm_by="deviation"
+    ),
     "mean_pool": lambda: MeanPool(**SMALL_LSTM),
     "s2vt": lambda: S2VT(**SMALL_LSTM),
     "temporal_attention": lambda: TemporalAttention(**SMALL_ATTENTION),
