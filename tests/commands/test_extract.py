@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from killed_extraction import BATCH, CONFIG, Noise, Small, difference, extract, kill_and_resume
 
+from captioning.commands import extract as verb
 from captioning.commands.hydra import conf_folder
 from captioning.errors import UserError
-from captioning.features import extract as verb
+from captioning.features import extract as filling
 from captioning.features.extract import fill
 from captioning.features.store import FeatureStore
 
@@ -39,8 +40,8 @@ def test_shards_filled_at_the_same_time_are_the_store_made_in_one_go(tmp_path):
 @pytest.mark.parametrize("shards", [1, 2, 5])
 def test_every_picture_is_in_one_shard_in_the_same_company(shards):
     examples = Noise(23).examples("all")
-    whole = verb.share(examples, 4)
-    shared = [verb.share(examples, 4, (k, shards)) for k in range(1, shards + 1)]
+    whole = filling.share(examples, 4)
+    shared = [filling.share(examples, 4, (k, shards)) for k in range(1, shards + 1)]
     assert sorted(batch[0].file for share in shared for batch in share) == sorted(batch[0].file for batch in whole)
     assert all(batch in whole for share in shared for batch in share)
 
@@ -55,8 +56,8 @@ def test_what_is_done_is_not_done_again(tmp_path):
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_pictures_come_in_order_however_they_are_decoded(threads):
     source, encoder, before = Noise(23), Small(), torch.get_num_threads()
-    batches = verb.share(source.examples("all"), 5)
-    found = list(verb.seen(source, batches, encoder, threads, "cpu"))
+    batches = filling.share(source.examples("all"), 5)
+    found = list(filling.seen(source, batches, encoder, threads, "cpu"))
     assert [[example for example, _ in batch] for batch, _ in found] == batches
     for batch, memory in found:
         pictures = encoder.collate([encoder.read(source.image(example)) for example, _ in batch])
@@ -76,11 +77,11 @@ def test_what_goes_wrong_in_the_encoder_is_not_lost(tmp_path):
 
 @given(st.integers(0, 40), st.integers(1, 9))
 def test_a_batch_is_shared_among_lanes_in_its_order(count, batch_size):
-    batches = verb.share(Noise(count).examples("all"), batch_size)
+    batches = filling.share(Noise(count).examples("all"), batch_size)
     for batch in batches:
-        parts = verb.parts(batch)
-        assert sum(parts, []) == batch and len(parts) <= verb.LANES
-        assert all(len(part) <= -(-batch_size // verb.LANES) for part in parts)
+        parts = filling.parts(batch)
+        assert sum(parts, []) == batch and len(parts) <= filling.LANES
+        assert all(len(part) <= -(-batch_size // filling.LANES) for part in parts)
 
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "2", "a/b", "/", "1/0", "-1/2"])
@@ -111,7 +112,7 @@ def test_the_check_names_what_is_damaged_and_the_remedy(tmp_path, caplog):
 def test_another_encoder_is_refused_with_both_names(tmp_path):
     extract(tmp_path, 3)
     with pytest.raises(UserError, match=r"small.*other"):
-        verb.fill(tmp_path, Small(), {**CONFIG, "backbone": "other"}, Noise(3), Noise(3).examples("all"))
+        filling.fill(tmp_path, Small(), {**CONFIG, "backbone": "other"}, Noise(3), Noise(3).examples("all"))
 
 
 def test_a_sample_of_damaged_files_is_never_believed(tmp_path):

@@ -76,7 +76,7 @@ def test_the_configuration_of_a_verb_can_be_printed_from_anywhere(captioning, ve
 
 def test_a_bug_in_a_verb_is_status_1_with_a_traceback(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("captioning.data.splits.examples_of", lambda *_: 1 / 0)
+    monkeypatch.setattr("captioning.commands.extract.examples_of", lambda *_: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["captioning"])
     assert hydra.run("extract", ["data=scenes", "encoder.weights=none", "encoder.backbone=test_resnet"]) == 1
     assert "ZeroDivisionError" in capsys.readouterr().err
@@ -103,7 +103,7 @@ def test_conf_is_taken_from_the_package_before_the_checkout(monkeypatch, tmp_pat
     assert (conf_folder() / "train.yaml").is_file()
     package = tmp_path / "site-packages/captioning"
     (package / "conf").mkdir(parents=True)
-    monkeypatch.setattr(hydra, "__file__", str(package / "hydra.py"))
+    monkeypatch.setattr(hydra, "__file__", str(package / "commands" / "hydra.py"))
     with pytest.raises(UserError, match="missing"):
         conf_folder()
     (package / "conf/train.yaml").write_text("")

@@ -11,9 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from source_layouts import CocoLayout, KarpathyLayout, refusal
 
+from captioning.commands import data as command
 from captioning.data.benchmarks.coco import Coco
-from captioning.data.download import download
-from captioning.data.download import inventory as check
+from captioning.data.download import download, inventory
 from captioning.data.download.archives import Archive
 from captioning.data.download.unpack import unpack
 
@@ -179,9 +179,9 @@ def test_a_check_counts_what_is_there_and_says_where_the_rest_belongs(tmp_path, 
     made.write(on_missing="skip")
     source = made.source(on_missing="skip")
     made.photo("a.jpg").unlink()
-    (found, *_) = check.check_source(source)
+    (found, *_) = inventory.check_source(source)
     assert (found.split, found.captioned, [f.rpartition("/")[2] for f in found.missing]) == ("train", 3, ["a.jpg"])
-    assert not check.report("it", source)
+    assert not command.report("it", source)
     out = capsys.readouterr().out
     assert "2 there, 1 missing" in out and str(tmp_path) in out and "incomplete" in out
 
@@ -190,13 +190,13 @@ def test_the_check_command_is_status_1_until_all_is_there(tmp_path, capsys):
     table = tmp_path / "table.csv"
     table.write_text("file,caption,split\na.png,a dog,train\nb.png,a cat,val\nc.png,a cow,test\n")
     options = [f"file={table}"]
-    assert check.run("table", options) == 1
+    assert command.check("table", options) == 1
     for name in "abc":
         (tmp_path / f"{name}.png").touch()
-    assert check.run("table", options) == 0 and check.run("scenes") == 0
+    assert command.check("table", options) == 0 and command.check("scenes") == 0
     assert "complete" in capsys.readouterr().out
-    refusal(lambda: check.run("nonsense"), "nonsense", "flickr8k")
-    refusal(lambda: check.run("coco", ["yaer=2014"]), "yaer")
+    refusal(lambda: command.check("nonsense"), "nonsense", "flickr8k")
+    refusal(lambda: command.check("coco", ["yaer=2014"]), "yaer")
 
 
 def test_the_published_archives_hold_what_the_layouts_read():

@@ -8,9 +8,8 @@ import torch.nn.functional as F
 from small import EVERY, IMAGES, ROWS, SINGLE, VOCABULARY, assert_same, build, captions, memory, steps
 
 from captioning.decoders.concepts import ConceptReader
-from captioning.encoders.base import Encoder
+from captioning.tasks.captioning.task import Captioning
 from captioning.text.vocabulary import PAD
-from captioning.training.parameter_groups import compile_forward_features
 
 
 def loss_of(logits, words):
@@ -121,7 +120,7 @@ def test_compiled_teaching_says_what_plain_teaching_says(monkeypatch):
     decoder, seen, words = build("transformer"), memory("grid"), captions()
     with torch.no_grad():
         expected = decoder(decoder.prepare(seen), words)
-    compile_forward_features(Encoder(), decoder)
+    Captioning.of(decoder, None, None, {"decoder": {}, "generation": {}}).compile()
     for mode in (torch.inference_mode, torch.enable_grad, torch.no_grad):
         with mode():
             assert_same(decoder(decoder.prepare(seen), words), expected)

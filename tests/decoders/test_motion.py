@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from captioning.batches import pad_words
 from captioning.data.synthetic.motion_captions import VERBS
 from captioning.data.synthetic.moving_scenes import MovingScenes
 from captioning.decoders.base import Decoder
@@ -21,6 +20,7 @@ from captioning.media.clip import FrameSampling
 from captioning.memory import VisualMemory
 from captioning.metrics.caption_scores import score_captions
 from captioning.tasks.captioning.objectives import CrossEntropy
+from captioning.tasks.captioning.task import pad_words
 from captioning.text.vocabulary import Vocabulary, sentence
 
 CELLS, FRAMES, BATCH = 8, 6, 32

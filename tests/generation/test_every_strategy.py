@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 
-from captioning.decoders.ensemble import Contexts, Ensemble
+from captioning.decoders.ensemble import Ensemble, EnsembleContext
 from captioning.generation.beam import beam, diverse_beam, norms
 from captioning.generation.greedy import greedy
 from captioning.generation.sampling import sample
@@ -113,7 +113,7 @@ def test_the_same_call_gives_the_same_captions(any_case, generate):
 
 def test_an_ensemble_of_one_says_what_the_one_says(network_case, generate):
     alone = generate(network_case.decoder, network_case.context())
-    together = generate(Ensemble([network_case.decoder]), Contexts([network_case.context()]))
+    together = generate(Ensemble([network_case.decoder]), EnsembleContext([network_case.context()]))
     assert torch.equal(alone.words, together.words)
     torch.testing.assert_close(alone.scores, together.scores, atol=1e-5, rtol=1e-5)
 

@@ -38,9 +38,7 @@ def test_ranks_are_those_of_a_plain_sort_whatever_the_block(seed, images, texts,
         retrieval.BLOCK = before
     by_image, by_text = plain_ranks(pictures @ words.T, owner)
     # an image's own texts are no rivals of each other
-    rivals = [
-        1 + sum((row > row[owner == i].max()) & (owner != i)) for i, row in enumerate(pictures @ words.T)
-    ]
+    rivals = [1 + sum((row > row[owner == i].max()) & (owner != i)) for i, row in enumerate(pictures @ words.T)]
     assert found.image_to_text.tolist() == rivals == by_image
     assert found.text_to_image.tolist() == by_text
 

@@ -10,6 +10,7 @@ from captioning.encoders.grid import GridEncoder
 from captioning.encoders.side_by_side import SideBySide
 from captioning.errors import UserError
 from captioning.models.bundle import load_bundle
+from captioning.tasks.captioning.retrieval_memory import replaced
 from captioning.tasks.captioning.self_critical import SelfCritical
 from captioning.text.vocabulary import Vocabulary
 from captioning.training.callbacks import read_curves
@@ -58,11 +59,11 @@ def test_a_run_that_goes_on_within_an_epoch_knows_its_epoch(first, tmp_path):
                 raise KeyboardInterrupt
 
     class Look(pl.Callback):
-        def on_train_batch_end(self, trainer, task, *_):
-            seen.append((task.decoder.training, task.objective.epoch))
+        def on_train_batch_end(self, trainer, module, *_):
+            seen.append((module.task.decoder.training, module.task.objective.epoch))
 
     options = [*DECODERS["show_attend_tell"], *SELF_CRITICAL, f"start={first / 'model'}", "trainer.max_epochs=2"]
-    options += ["objective._target_=test_start.Remembering"]
+    options += ["objective._target_=test_initial_weights.Remembering"]
     seen = []
     with pytest.raises(KeyboardInterrupt):
         train(configuration(*options), tmp_path, callbacks=[SaveThenStop()])
@@ -112,14 +113,14 @@ def test_a_model_goes_on_with_a_second_backbone_beside_its_own(tmp_path):
     both = SideBySide(encoders=[GridEncoder(**ENCODER, weights="none") for _ in range(2)]).eval()
     start = read_start(tmp_path / "before").seeing_more(both)
     start.fill("encoder", both)
-    options = {key: value for key, value in before.config["decoder"].items() if key != "_target_"}
-    after = ShowAttendTell(visual_width=both.width, vocabulary_size=len(before.vocabulary), **options).eval()
-    start.fill("decoder", after)
+    options = {key: value for key, value in before.task.parts["decoder"].items() if key != "_target_"}
+    after = ShowAttendTell(visual_width=both.width, vocabulary_size=len(before.task.vocabulary), **options).eval()
+    start.fill("task", replaced(before.task, decoder=after, config={}))
     seen, words = (
         torch.stack([before.encoder.read(picture) for picture in pictures(3)]),
         torch.tensor([[[1, 5, 7]]] * 3),
     )
-    expected = before.decoder(before.decoder.prepare(before.encoder(seen)), words)
+    expected = before.task.decoder(before.task.decoder.prepare(before.encoder(seen)), words)
     torch.testing.assert_close(after(after.prepare(both(seen)), words), expected)
 
 

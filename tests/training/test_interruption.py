@@ -68,7 +68,7 @@ def test_a_loss_that_is_no_number_stops_with_the_pictures_named(tmp_path):
         def on_train_batch_start(self, trainer, module, batch, index):
             if trainer.current_epoch == 1 and index == 1:
                 self.ids = batch.ids
-                next(module.decoder.parameters()).data.fill_(float("nan"))
+                next(module.task.parameters()).data.fill_(float("nan"))
 
     spoil = Spoil()
     with pytest.raises(UserError, match="the loss is nan in epoch 2, batch 2") as caught:

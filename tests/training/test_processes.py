@@ -77,6 +77,7 @@ def test_the_table_of_a_sweep_has_the_best_first_and_the_unfinished_last(tmp_pat
         (tmp_path / name / ".hydra/overrides.yaml").write_text(yaml.safe_dump(["data=scenes", f"optimizer.lr={name}"]))
         if cider:
             found = {"val/CIDEr": cider, "val/BLEU-4": 20.0, "epochs": 3, "minutes": 1.5}
+            found |= {"monitor": ["val/CIDEr", "max"], "columns": ["val/CIDEr", "val/BLEU-4"]}
             (tmp_path / name / "finished.json").write_text(json.dumps(found))
     head, rule, *rows = sweep_table([tmp_path / name for name in ("a-0", "a-1", "a-2")]).splitlines()
     assert [row.split("|")[1].strip() for row in rows] == ["a-2", "a-0", "a-1"]

@@ -4,9 +4,9 @@ import pytest
 import torch
 from test_self_critical import WORDS, decoder, memory
 
-from captioning.batches import pad_words
 from captioning.errors import UserError
 from captioning.tasks.captioning.objectives import CrossEntropy, scheduled_sampling_inputs, word_dropout
+from captioning.tasks.captioning.task import pad_words
 from captioning.text.vocabulary import BOS, EOS, PAD, UNK
 
 DOG, CAT, RUNS = (WORDS.ids[word] for word in ("dog", "cat", "runs"))
