@@ -11,8 +11,8 @@ from captioning.commands.caption_files import json_line, printable
 from captioning.commands.several_devices import device_names, stream_on
 from captioning.errors import UserError
 from captioning.files.atomic import unused_name
-from captioning.media.images import IMAGE_EXTENSIONS, find_images
-from captioning.media.kinds import CLIP_EXTENSIONS, is_clip
+from captioning.media.finding import find_images
+from captioning.media.kinds import is_clip
 
 if TYPE_CHECKING:
     from captioning.tasks.captioning.caption import Caption
@@ -61,7 +61,7 @@ def expand(paths: Iterable[Path], recursive: bool) -> tuple[list[Path], int]:
     files, failures = [], 0
     for path in paths:
         try:
-            files += find_images([path], recursive=recursive, extensions=(*IMAGE_EXTENSIONS, *CLIP_EXTENSIONS))
+            files += find_images([path], recursive=recursive, clips=True)
         except UserError as error:
             failures += 1
             complain(error)

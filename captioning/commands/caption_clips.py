@@ -15,7 +15,7 @@ from captioning.errors import UserError
 from captioning.files.atomic import unused_name, write_whole
 from captioning.media.clip import Clip, FrameSampling
 from captioning.media.excerpt import Excerpt
-from captioning.media.kinds import is_clip
+from captioning.media.kinds import is_moving
 from captioning.media.pictures import as_picture
 from captioning.reports.clip_page import FRAMES, SIDE, ClipPage
 from captioning.reports.subtitles import KINDS, Cue, clock, subtitles
@@ -129,7 +129,7 @@ def parts(files: Iterable[Path], every: float | None, broken: set[int]) -> Itera
     """
     for number, file in enumerate(files):
         whole = Whole(file, number)
-        if not is_clip(file):
+        if not is_moving(file):
             yield whole
             continue
         clip = Clip.open(file)
@@ -157,7 +157,7 @@ def cuts(duration: float, every: float | None) -> Iterator[tuple[float, float]]:
 
 def looks(file: Path) -> tuple[Any, Any]:
     """Frames of a clip with their times; of a photo the photo, without any."""
-    if is_clip(file):
+    if is_moving(file):
         return Clip.open(file).sample(FrameSampling(frames=FRAMES), size=SIDE)
     return [as_picture(file, SIDE)], ()
 
@@ -169,7 +169,7 @@ class Lines:
         self.as_json, self.timed, self.alone = kind == "json", timed, alone
 
     def __call__(self, told: Told) -> None:
-        timed = self.timed and is_clip(told.file)
+        timed = self.timed and is_moving(told.file)
         for cue, found in told.captions:
             alone = self.alone and (timed or len(found) == 1)
             for caption in found:
@@ -191,7 +191,7 @@ class Subtitles:
         self.taken: set[str] = set()
 
     def __call__(self, told: Told) -> None:
-        if not is_clip(told.file):
+        if not is_moving(told.file):
             raise UserError(f"{told.file} is a photo, which has no times: --format text or json")
         text = "".join(subtitles((cue for cue, _ in told.captions), self.kind))
         if self.folder is None:

@@ -19,7 +19,8 @@ from captioning.data.source import Source
 from captioning.encoders.regions import RegionEncoder
 from captioning.errors import UserError
 from captioning.example import Example
-from captioning.media.images import find_images, open_image
+from captioning.media.finding import find_images
+from captioning.media.images import open_image
 from captioning.reports.region_picture import region_picture
 from captioning.runtime.progress import progress_bar
 

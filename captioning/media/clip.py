@@ -13,14 +13,10 @@ import numpy as np
 from PIL import Image
 
 from captioning.errors import UserError
-from captioning.media.images import find_images
+from captioning.media.finding import find_images
 from captioning.media.still_frames import StillFrames
 from captioning.media.video_file import TIME_LIMIT, VideoFile
 
-VIDEO_EXTENSIONS = (
-    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".m2ts", ".wmv", ".asf", ".flv", ".f4v",
-    ".3gp", ".3g2", ".ogv", ".vob", ".mts", ".divx", ".rm", ".rmvb", ".gif",
-)  # fmt: skip
 MODES = ("uniform", "fps", "segments")
 MAX_FRAMES = 4096  # of one sampling
 FRAME_RATE = 25.0  # of frames that come without times

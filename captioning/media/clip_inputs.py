@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from captioning.media.clip import Clip
-from captioning.media.kinds import is_clip
+from captioning.media.kinds import is_clip, is_moving
 
 
 def is_clip_input(image: Any) -> bool:
@@ -21,7 +21,7 @@ def as_clip(image: Any) -> Clip:
     """
     if isinstance(image, Clip):
         return image
-    if isinstance(image, (str, os.PathLike)) and (is_clip(image) or os.fspath(image).lower().endswith(".gif")):
+    if isinstance(image, (str, os.PathLike)) and is_moving(image):
         return Clip.open(image)
     from captioning.media.pictures import as_picture
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 import os
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -16,8 +15,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from captioning.errors import UserError
 from captioning.files.regular import one_line, open_regular
-
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
+from captioning.media.finding import find_images as find_images  # noqa: PLC0414
 
 # Only pictures: Pillow also opens documents (EPS, PDF), for some of which it starts other programs.
 FORMATS = ("PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
@@ -103,46 +101,6 @@ def to_rgb(picture: Image.Image) -> Image.Image:
         rgb = rgb.transpose(UPRIGHT[orientation])
     rgb.info = {}  # an orientation left here would be applied a second time by the next reader
     return rgb
-
-
-def find_images(
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-    recursive: bool = False,
-    extensions: Sequence[str] = IMAGE_EXTENSIONS,
-) -> list[Path]:
-    """The files named, with each folder replaced by the pictures in it, sorted by name (deeper folders last).
-
-    A file is kept whatever it is called and whether or not it exists, so that opening it can say what is wrong. In
-    a folder a picture is known by its extension, in upper or lower case; names that begin with a dot are left out.
-    `recursive` also searches the folders within.
-
-    Raises:
-        UserError: a folder holds no picture, or cannot be read.
-    """
-    if isinstance(paths, (str, os.PathLike)):
-        paths = [paths]
-    found: list[Path] = []
-    for path in map(Path, paths):
-        found.extend(_in_folder(path, recursive, tuple(extensions)) if os.path.isdir(path) else [path])
-    return found
-
-
-def _in_folder(folder: Path, recursive: bool, extensions: tuple[str, ...]) -> list[Path]:
-    def refuse(error: OSError) -> None:
-        raise UserError(f"{folder} cannot be read ({error.strerror}). Check its permissions.") from error
-
-    found, deeper = [], False
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        pictures = sorted(name for name in names if name.lower().endswith(extensions) and not name.startswith("."))
-        found += [Path(place, name) for name in pictures]
-        if not recursive:
-            deeper = bool(folders)
-            break
-    if not found:
-        within = " The folders within it were not searched." if deeper else ""
-        raise UserError(f"{folder} holds no picture ({' '.join(extensions)}).{within} Name another folder, or files.")
-    return found
 
 
 @contextmanager

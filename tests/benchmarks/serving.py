@@ -24,7 +24,7 @@ from captioning.data.synthetic.scenes import Scenes
 from captioning.decoders.transformer import Transformer
 from captioning.encoders.grid import GridEncoder
 from captioning.generation.beam import beam
-from captioning.media.images import find_images
+from captioning.media.finding import find_images
 from captioning.media.pictures import as_picture
 from captioning.models.bundle import Bundle
 from captioning.runtime.allocator import keep_freed_memory

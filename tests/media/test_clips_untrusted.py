@@ -8,7 +8,8 @@ from clips import frames, saved_clip
 from hostile_clips import bottomless, invented_lists, invented_tables, lists
 from PIL import Image
 
-from captioning.media.clip import VIDEO_EXTENSIONS, Clip, FrameSampling
+from captioning.media.clip import Clip, FrameSampling
+from captioning.media.kinds import VIDEO_EXTENSIONS
 from captioning.media.sample_tables import ImpossibleTables, check_sample_tables
 from captioning.media.video_file import ClipError
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from captioning.errors import UserError
-from captioning.media.images import IMAGE_EXTENSIONS
+from captioning.media.kinds import IMAGE_EXTENSIONS
 
 LARGEST = float(np.finfo(np.float16).max)  # which is what a store keeps
 LARGEST_FILE = 1 << 30  # bytes that the features of one picture may take: more is a damaged header
