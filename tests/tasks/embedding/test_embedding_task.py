@@ -1,0 +1,132 @@
+"""A space is the same however its images are batched; training finds what belongs together; saving changes nothing."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from tiny_embedder import TASK, saved_embedder, tiny_embedder, tiny_task
+from tiny_runs import TINY, configuration
+
+from captioning.errors import UserError
+from captioning.example import Example
+from captioning.memory import VisualMemory
+from captioning.metrics.retrieval import ranks, recall_table
+from captioning.models.bundle import load_bundle
+from captioning.tasks.embedding.embedder import Embedder
+from captioning.tasks.embedding.task import rows_of
+from captioning.tasks.load import load
+from captioning.training.train import train
+
+CAPTIONS = [("a dog runs", "the dog"), ("a red ball",), ("the cat sits on grass", "a cat", "two cat"), ("water",)]
+EXAMPLES = [Example(i, f"{i}.jpg", captions) for i, captions in enumerate(CAPTIONS)]
+
+
+def memory(images: int = 4, width: int = 12) -> VisualMemory:
+    torch.manual_seed(1)
+    x = torch.randn(images, 5, width)
+    return VisualMemory(x, torch.ones(images, 5, dtype=torch.bool), x.mean(1))
+
+
+def part(seen: VisualMemory, places: list[int]) -> VisualMemory:
+    return VisualMemory(seen.tokens[places], seen.mask[places], seen.pooled[places])
+
+
+def test_what_is_predicted_does_not_depend_on_the_batch():
+    task, seen = tiny_task(12), memory()
+    whole = task.predict(seen, task.targets(EXAMPLES, 0))
+    for order in ([2, 0, 3, 1], [1], [3, 2]):
+        some = task.predict(part(seen, order), task.targets([EXAMPLES[i] for i in order], 0))
+        for i, found in zip(order, some, strict=True):
+            assert found["texts"].shape == (len(CAPTIONS[i]), 8)
+            np.testing.assert_allclose(found["image"], whole[i]["image"], atol=1e-5)
+            np.testing.assert_allclose(found["texts"], whole[i]["texts"], atol=1e-5)
+
+
+def test_scores_are_those_of_all_images_together():
+    task, seen = tiny_task(12), memory()
+    predictions = dict(enumerate(task.predict(seen, task.targets(EXAMPLES, 0))))
+    scores = task.score(predictions, EXAMPLES, metrics=("recall", "rank"))
+    owner = np.repeat(np.arange(4), [len(captions) for captions in CAPTIONS])
+    texts = np.concatenate([predictions[i]["texts"] for i in range(4)])
+    table = recall_table(ranks(np.stack([predictions[i]["image"] for i in range(4)]), texts, owner))
+    assert {name: value for name, value in scores.corpus.items() if name != "recall"} == table
+    assert scores.corpus["recall"] == pytest.approx(np.mean([v for k, v in table.items() if "R@" in k]))
+    with pytest.raises(UserError, match="no metric 'cider'"):
+        task.score(predictions, EXAMPLES, metrics=("cider",))
+
+
+def test_a_step_reads_at_most_so_many_captions_of_an_image_and_each_in_its_turn():
+    words = tiny_task(12).targets(EXAMPLES, 0)
+    drawn = set()
+    for _ in range(60):
+        rows, owner = rows_of(words, 2)
+        assert torch.bincount(owner).tolist() == [2, 1, 2, 1]
+        drawn |= {tuple(row) for row in rows.tolist()}
+    assert drawn == {tuple(row) for row in rows_of(words)[0].tolist()} and len(drawn) == 7
+
+
+@pytest.mark.parametrize("objective", ["Contrastive", "PairwiseSigmoid", "HardestNegative"])
+def test_every_objective_brings_together_what_belongs_together(objective):
+    task = tiny_task(12, objective={"_target_": f"captioning.tasks.embedding.objectives.{objective}"}).train()
+    seen, words, first = memory(), task.targets(EXAMPLES, 0), None
+    step = torch.optim.Adam(task.parameters(), lr=5e-3)
+    for _ in range(80):
+        loss, _ = task.loss(seen, words, [0, 1, 2, 3])
+        first = first if first is not None else loss.item()
+        step.zero_grad(), loss.backward(), step.step()
+    predictions = dict(enumerate(task.eval().predict(seen, words)))
+    assert loss.item() < first and task.score(predictions, EXAMPLES).corpus["t2i R@1"] == 1
+
+
+def test_a_chunk_of_texts_has_the_gradients_of_all_of_them():
+    gradients = []
+    for chunk in (None, 2):
+        task = tiny_task(12, chunk=chunk, captions_per_image=3)  # in eval mode, without dropout
+        task.loss(memory(), task.targets(EXAMPLES, 0), [0, 1, 2, 3])[0].backward()
+        gradients.append([parameter.grad for parameter in task.parameters()])
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-5, atol=1e-6)
+
+
+def test_a_saved_model_says_the_same_as_the_one_that_was_saved(tmp_path):
+    bundle = tiny_embedder()
+    before = Embedder(bundle)
+    again = load(saved_embedder(tmp_path / "model"))
+    assert isinstance(again, Embedder) and again.fingerprint == before.fingerprint
+    np.testing.assert_allclose(again.embed_text(["a dog"]), before.embed_text(["a dog"]), atol=1e-6)
+
+
+def test_a_run_trains_a_space_and_ends_with_a_model(tmp_path):
+    assert "captions_per_image=2" in TINY
+    small = "task.text.width=16 task.text.heads=2 task.width=16 task.image.heads=2 task.vocabulary.min_count=1".split()
+    config = configuration("task=embedding", *small, "trainer.max_epochs=2", f"store={tmp_path}/store")
+    model = load(train(config, tmp_path / "run"))
+    text = model.embed_text("a red circle")
+    assert text.shape == (16,) and np.linalg.norm(text) == pytest.approx(1, abs=1e-5)
+    log = (tmp_path / "run" / "csv").rglob("metrics.csv").__next__().read_text()
+    assert "val/recall" in log.splitlines()[0] and "val/t2i R@1" in log.splitlines()[0]
+
+
+def test_a_model_folder_without_words_is_refused_by_name(tmp_path):
+    folder = saved_embedder(tmp_path / "model")
+    content = json.loads((folder / "vocabulary.json").read_text())
+    (folder / "vocabulary.json").write_text(json.dumps(content | {"words": content["words"][:-1]}))
+    with pytest.raises(UserError, match="do not fit"):
+        load_bundle(folder)
+    (folder / "vocabulary.json").unlink()
+    with pytest.raises(UserError, match="vocabulary.json missing"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("wrong", [{"captions_per_image": 0}, {"chunk": 0}])
+def test_impossible_options_are_named(wrong):
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        tiny_task(12, **wrong)
+
+
+def test_the_parts_of_a_task_are_its_configuration():
+    assert tiny_task(12).config() == {
+        "_target_": "captioning.tasks.embedding.task.Embedding",
+        **TASK,
+        "dropout": 0.3,
+    }
