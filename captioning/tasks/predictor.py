@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +21,7 @@ from captioning.media.pictures import as_picture
 from captioning.memory import VisualMemory
 from captioning.models.bundle import Bundle
 from captioning.runtime.device import working_device
+from captioning.runtime.prefetch import chunks_of
 from captioning.runtime.progress import progress_bar
 
 CLIP_VIEW = {"frames": 8, "pool": "grid"}  # how a model of photos looks at a clip: cells of frames are its tokens
@@ -72,6 +73,25 @@ class Predictor:
                 memory = encoder(encoder.collate([inputs[i][1] for i in mine]).to(self.device))
             found.append((mine, memory))
         return found
+
+    def predict(self, images: Any, *, batch_size: int = 16) -> Any:
+        """What the task predicts of a picture or clip, or a list of that for a list of them.
+
+        Raises UserError naming the first that cannot be read.
+        """
+        single = not isinstance(images, (list, tuple, Iterator)) or hasattr(images, "read")
+        predictions: list[Any] = []
+        for chunk in chunks_of([images] if single else images, batch_size):
+            inputs = [self.read(image) for image in chunk]
+            for found in inputs:
+                if isinstance(found, UserError):
+                    raise found
+            there: dict[int, Any] = {}
+            for places, memory in self.memories(inputs):
+                with torch.inference_mode():
+                    there |= dict(zip(places, self.task.predict(memory.float(), None), strict=True))
+            predictions += [there[i] for i in range(len(chunk))]
+        return predictions[0] if single else predictions
 
     def predict_split(
         self,
