@@ -14,8 +14,9 @@ from captioning.commands.caption import complain, expand, line
 from captioning.errors import UserError
 from captioning.files.atomic import unused_name, write_whole
 from captioning.media.clip import Clip, FrameSampling
+from captioning.media.confined import READERS
 from captioning.media.excerpt import Excerpt
-from captioning.media.kinds import is_moving
+from captioning.media.kinds import is_moving, named_clip
 from captioning.media.pictures import as_picture
 from captioning.reports.clip_page import FRAMES, SIDE, ClipPage
 from captioning.reports.subtitles import KINDS, Cue, clock, subtitles
@@ -82,8 +83,10 @@ def run(
         raise UserError(f"--every {every:g}: give a number of seconds above 0")
     if into is not None and kind not in KINDS:
         raise UserError(f"--into {into}: takes subtitles, so --format srt or --format vtt")
-    captioner = load(model, device=device)
     files, failures = expand(paths, recursive)
+    if any(map(named_clip, files)):
+        READERS.prepare()  # while the model is loaded
+    captioner = load(model, device=device)
     if kind in KINDS and into is None and len(files) > 1:
         raise UserError(f"{len(files)} files make {len(files)} subtitle files: --into FOLDER takes them")
     tell = Subtitles(kind, into) if kind in KINDS else Lines(kind, timed=every is not None, alone=len(files) == 1)
@@ -132,7 +135,7 @@ def parts(files: Iterable[Path], every: float | None, broken: set[int]) -> Itera
         if not is_moving(file):
             yield whole
             continue
-        clip = Clip.open(file)
+        clip = Clip.open(file, confined=True)
         try:
             duration = clip.duration
         except UserError:  # reading the file itself says the same
@@ -158,7 +161,7 @@ def cuts(duration: float, every: float | None) -> Iterator[tuple[float, float]]:
 def looks(file: Path) -> tuple[Any, Any]:
     """Frames of a clip with their times; of a photo the photo, without any."""
     if is_moving(file):
-        return Clip.open(file).sample(FrameSampling(frames=FRAMES), size=SIDE)
+        return Clip.open(file, confined=True).sample(FrameSampling(frames=FRAMES), size=SIDE)
     return [as_picture(file, SIDE)], ()
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captioning.errors import UserError
+from captioning.media.confined import READERS
+from captioning.media.kinds import named_clip
 from captioning.runtime.prefetch import chunks_of
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ def stream_on(
 ) -> Iterator[tuple[Path, list[Caption] | UserError]]:
     """`Captioner.stream` over files, on as many devices as are named. Raises UserError for one that is not there."""
     if len(devices) == 1:
+        if isinstance(files, Sequence) and any(map(named_clip, files)):
+            READERS.prepare()  # while the model is loaded
         from captioning.tasks.load import load
 
         captioner = load(model, device=devices[0])

@@ -7,11 +7,8 @@ import os
 from html import escape
 from typing import Any
 
-from PIL import Image
-
-from captioning.demo.uploads import checked_upload, for_visitors
+from captioning.demo.uploads import checked_upload, for_visitors, photo_in
 from captioning.errors import UserError
-from captioning.media.pictures import as_picture
 from captioning.reports.caption_card import card
 from captioning.tasks.captioning.captioner import Captioner
 
@@ -31,18 +28,17 @@ def answer(captioner: Captioner, upload: str | os.PathLike[str] | None, method: 
     try:
         path = checked_upload(upload)
         options = choices(method, count, forced)
-        found = captioner.caption(path, details=True, **options)
+        seen = max(getattr(captioner.encoder, "size", None) or 0, SHOWN)
+        picture = photo_in(path, size=seen, moving=captioner.encoder.takes == "clip")
+        found = captioner.caption(path if picture is None else picture, details=True, **options)
     except UserError as error:
         return refusal(for_visitors(error, path) if path else str(error))
     except Exception:  # a bug: one visitor has no answer, and the others go on
         log.exception("the page could not answer")
         return refusal("Something went wrong here, and has been written down. Try another picture.")
     captions = found if isinstance(found, list) else [found]
-    try:
-        picture: Image.Image | None = as_picture(path, SHOWN)
+    if picture is not None:
         picture.thumbnail((SHOWN, SHOWN))
-    except UserError:  # a clip
-        picture = None
     return f'<div class="answer">{card(captions, picture)}{hint(captions)}</div>'
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from captioning.errors import UserError
+from captioning.media.confined import ConfinedVideo
 from captioning.media.finding import find_images
 from captioning.media.still_frames import StillFrames
 from captioning.media.video_file import TIME_LIMIT, VideoFile
@@ -77,16 +78,22 @@ class Clip:
 
     @classmethod
     def open(
-        cls, path: str | os.PathLike[str], *, fps: float = FRAME_RATE, time_limit: float | None = TIME_LIMIT
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        fps: float = FRAME_RATE,
+        time_limit: float | None = TIME_LIMIT,
+        confined: bool = False,
     ) -> Clip:
         """The clip in a file of any kind that FFmpeg reads, or of the pictures in a folder, by name, `fps` a second.
 
-        Looking at a file takes at most `time_limit` seconds of work; None sets no limit. Raises UserError for a folder
-        without pictures; what is wrong with a file is found when it is looked at.
+        Looking at a file takes at most `time_limit` seconds of work; None sets no limit. `confined` has it read in a
+        process of its own, which has limits of memory too, as is right for files of strangers. Raises UserError for a
+        folder without pictures; what is wrong with a file is found when it is looked at.
         """
         if os.path.isdir(path):
             return cls(StillFrames(tuple(find_images(path)), fps, str(path)), str(path))
-        return cls(VideoFile(Path(path), time_limit), str(path))
+        return cls((ConfinedVideo if confined else VideoFile)(Path(path), time_limit), str(path))
 
     @classmethod
     def of(cls, frames: np.ndarray | Sequence[Any], *, fps: float = FRAME_RATE, name: str = "the clip") -> Clip:

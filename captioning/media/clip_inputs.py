@@ -17,12 +17,12 @@ def is_clip_input(image: Any) -> bool:
 def as_clip(image: Any) -> Clip:
     """A clip as it is, a clip's or a GIF's file opened, and anything that stands for a picture as a clip of one frame.
 
-    Raises UserError where it is none of these.
+    A file is looked at in a process with limits. Raises UserError where it is none of these.
     """
     if isinstance(image, Clip):
         return image
     if isinstance(image, (str, os.PathLike)) and is_moving(image):
-        return Clip.open(image)
+        return Clip.open(image, confined=True)
     from captioning.media.pictures import as_picture
 
     return Clip.of([as_picture(image)], fps=1.0)

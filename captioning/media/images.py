@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from captioning.media.finding import find_images as find_images  # noqa: PLC0414
 # Only pictures: Pillow also opens documents (EPS, PDF), for some of which it starts other programs.
 FORMATS = ("PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
 MAX_PIXELS = 180_000_000  # 0.7 GB as Pillow holds RGB
+MAX_SCANS = 100  # of a JPEG, each of which is work on every pixel in as little as ten bytes; encoders make about ten
 
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -135,12 +137,46 @@ def _identified(file: BinaryIO, name: str) -> Image.Image:
         for factory in _factories(prefix):
             file.seek(0)
             try:
-                return factory(file, "")
+                picture = factory(file, "")
+                if isinstance(picture, JpegImageFile):
+                    _check_scans(file, name)
+                return picture
             except (SyntaxError, IndexError, TypeError, KeyError, struct.error):
                 continue  # what Pillow raises for "not mine after all"
     if prefix[4:8] == b"ftyp" and prefix[8:11] in (b"hei", b"hev", b"mif"):
         raise ImageError(f"{name} is a HEIC photo, which cannot be decoded here. Convert it to JPEG or PNG.")
     raise ImageError(f"{name} is not a picture, or its header is damaged. Name a JPEG, PNG, WebP, GIF, BMP or TIFF.")
+
+
+_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")  # neither a stuffed byte nor a restart
+
+
+def _check_scans(file: BinaryIO, name: str) -> None:
+    """Raises ImageError where a JPEG has more than MAX_SCANS scans. The file keeps its position.
+
+    Of the usual photo only the header is read; one whose first scan has not all components is read whole.
+    """
+    position = file.tell()
+    file.seek(0)
+    data, at, components, several, scans = file.read(1 << 16), 2, 0, False, 0
+    while marker := _MARKER.search(data, at):
+        kind, body = marker[1][0], marker.end()
+        if kind == 0xD9:
+            break
+        length = int.from_bytes(data[body : body + 2], "big")
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            components = data[body + 7] if len(data) > body + 7 else 0
+            several = kind not in (0xC0, 0xC1, 0xC9)
+        if kind == 0xDA:
+            scans += 1
+            if scans == 1 and not several and len(data) > body + 2 and data[body + 2] == components:
+                break  # the decoder takes no second one
+            if scans > MAX_SCANS:
+                raise ImageError(f"{name} is a JPEG of more than {MAX_SCANS} scans, too much work. Save it again.")
+        at = body if kind in (0x01, 0xD8) else body + max(length, 2)
+        if at > len(data) or kind == 0xDA:
+            data += file.read()
+    file.seek(position)
 
 
 def _factories(prefix: bytes) -> Iterator[Callable[[BinaryIO, str], Image.Image]]:
@@ -181,6 +217,8 @@ def _decoding(name: str) -> Iterator[None]:
         yield
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name} has too many pixels. Make it smaller.") from error
+    except ImageError:
+        raise
     except Exception as error:
         reason = one_line(str(error)) or type(error).__name__
         raise ImageError(f"{name} is damaged or cut short ({reason}). Copy or download it again.") from error

@@ -120,7 +120,7 @@ def is_moving(file: str | os.PathLike[str]) -> bool:
         from PIL import Image
 
         with Image.open(file) as picture:
-            return getattr(picture, "n_frames", 1) > 1
+            return getattr(picture, "is_animated", False)  # looks for a second frame, not for all
     except Exception:  # whoever opens it says what is wrong with it
         return False
 

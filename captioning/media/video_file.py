@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from av import VideoFrame
@@ -70,9 +71,12 @@ class VideoFile:
         """The path as one line."""
         return one_line(str(self.path))
 
+    def _opened(self) -> AbstractContextManager[BinaryIO]:
+        return open_regular(self.path, "clip", ClipError)
+
     @contextmanager
     def _stream(self, threads: int = 1) -> Iterator[Stream]:
-        with open_regular(self.path, "clip", ClipError) as file, self._decoding():
+        with self._opened() as file, self._decoding():
             if not file.read(1):
                 raise ClipError(f"{self.name} is empty (0 bytes). Copy or download it again.")
             file.seek(0)
@@ -98,6 +102,8 @@ class VideoFile:
             ) from None
         except NoVideo:
             raise ClipError(f"{self.name} has no video in it. Name a file with moving pictures.") from None
+        except MemoryError:
+            raise ClipError(f"{self.name} takes too much memory to read. Make it smaller.") from None
         except Exception as error:  # a damaged header reaches arbitrary places of FFmpeg, PyAV and Pillow
             reason = one_line(str(error)) or type(error).__name__
             raise ClipError(f"{self.name} is no video, or damaged ({reason}). Copy or download it again.") from error

@@ -1,5 +1,6 @@
 """A picture that cannot be read is named in one line, and nothing else is printed."""
 
+import io
 import os
 import pickle
 import struct
@@ -146,3 +147,35 @@ def test_a_forbidden_file_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr("builtins.open", forbid)  # the superuser may read any file
     refused(path, "permission denied")
+
+
+def scans(count: int, *, progressive: bool = True) -> bytes:
+    """A JPEG of 64 x 64 pixels with `count` further scans in which nothing changes."""
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(file, "JPEG", progressive=progressive)
+    content = file.getvalue()
+    table = b"\xff\xc4\x00\x14\x10" + b"\x01" + bytes(15) + b"\x00"
+    # one component, the last coefficient alone, and a run of blocks that have none of it
+    one = table + b"\xff\xda\x00\x08\x01\x01\x00\x3f\x3f\x00" + bytes(8)
+    return content[:-2] + one * count + content[-2:]
+
+
+@pytest.mark.parametrize("count", [101, 2000, 20_000])
+def test_scans_without_end_are_refused_before_they_are_decoded(tmp_path, count):
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(scans(count))
+    for look in (open_image, check_image):
+        with pytest.raises(ImageError, match="scans"):
+            look(path)
+
+
+def test_a_photo_of_usual_scans_is_read(tmp_path):
+    path = tmp_path / "photo.jpg"
+    for count in (0, 20):
+        path.write_bytes(scans(count))
+        assert open_image(path).size == (64, 64)
+    # what phones put behind a photo is not of it
+    path.write_bytes(scans(0) + b"\xff\xda\x00\x02" * 1000)
+    assert open_image(path).size == (64, 64)
+    path.write_bytes(scans(0, progressive=False) + b"\xff\xda\x00\x02" * 1000)
+    assert open_image(path).size == (64, 64)
