@@ -128,8 +128,9 @@ def lower(token: str) -> str:
     cased = [unicodedata.category(token[place]) in _CASED and token[place] not in "\u00aa\u00ba" for place in places]
     letters = [character.lower() for character in token]
     for word in _SIGMA_WORD.finditer(shape):
+        within = [index for index in range(*word.span()) if cased[index]]
         for index in range(*word.span()):
             if token[places[index]] == "\u03a3":
-                final = any(cased[word.start() : index]) and not any(cased[index + 1 : word.end()])
+                final = bool(within) and within[0] < index and within[-1] <= index
                 letters[places[index]] = "\u03c2" if final else "\u03c3"
     return "".join(letters)

@@ -2,8 +2,9 @@
 
 At every position the longest match wins, and among equals the first rule. Patterns read the text after
 `characters.kinds`, so that a few placeholders stand for all of Unicode. Group 1 is the token; what a pattern reads
-after it counts for the length only. Letters written out match in both cases, letter classes do not: the scanner that
-is reproduced here has that habit too, which is why "AT&T" is one token and "at&t" is three.
+after it counts for the length only. Every pattern takes time in proportion to what it reads. Letters written out match
+in both cases, letter classes do not: the scanner that is reproduced here has that habit too, which is why "AT&T" is one
+token and "at&t" is three.
 """
 
 import re
@@ -12,6 +13,7 @@ from functools import cache
 
 from captioning.text.characters import DIGIT, LETTER, MARK
 
+Matcher = Callable[[str, int, int], re.Match[str] | None]
 Spelling = Callable[[str], str] | str | None
 """How a match is written: as it stands (None), always the same (a string), or by a function of the match."""
 
@@ -35,9 +37,13 @@ _ACRONYM = r"(?:[A-Za-z](?:\.[A-Za-z])+|(?i:(?:canada|sino|korean|eu|japan|non)-
 _LONG_HYPHENATED = rf"[A-Za-z0-9][A-Za-z0-9.,\u00ad]*(?:-(?:{_ACRONYM}\.|[A-Za-z0-9\u00ad]+))+"
 _AMPERSANDED = r"[A-Z]+(?:(?:(?i:&amp;)|[+&])[A-Z]+)+"
 _ATTRIBUTE = r" +[A-Za-z][A-Za-z0-9_:.-]*(?: *= *(?:'[^'\r\n]*'|\"[^\"\r\n]*\"))?"
-_TAG = rf"(?:<[A-Za-z][A-Za-z0-9_:.-]*(?:{_ATTRIBUTE})* */? *>|</[A-Za-z][A-Za-z0-9_:.-]* *>|<[!?][A-Za-z-][^>\r\n]*>)"
+_TAG = (
+    rf"(?:<[A-Za-z][A-Za-z0-9_:.-]*(?:{_ATTRIBUTE})* *(?:/ *)?>|</[A-Za-z][A-Za-z0-9_:.-]* *>|<[!?][A-Za-z-][^>\r\n]*>)"
+)
 _NOT_URL = r" \t\n\f\r\"<>|(){}"
-_ADDRESS = rf"(?:&lt;|<)?[a-zA-Z0-9][^{_NOT_URL}\u00a0]*@(?:[^{_NOT_URL}.\u00a0]+\.)*[^{_NOT_URL}.\u00a0]+"
+# The last @ with a name behind it, once for all: without the look ahead each of many is tried, to the end of the text.
+_UP_TO_AT = rf"(?=(?P<to>[^{_NOT_URL}\u00a0]*@(?=[^{_NOT_URL}.\u00a0])))(?P=to)"
+_ADDRESS = rf"(?:&lt;|<)?[a-zA-Z0-9]{_UP_TO_AT}(?:[^{_NOT_URL}.\u00a0]+\.)*[^{_NOT_URL}.\u00a0]+"
 _SUFFIX = (
     "(?i:bat|bmp|c|class|cgi|cpp|dll|docx?|exe|gif|gz|h|html?|jar|java|jpe?g|mov|mp3|pdf|php|pl|png|ppt|ps|py|sql|tar|"
     "txt|wav|x|xml|zip)"
@@ -193,7 +199,7 @@ _PUNCTUATION: list[tuple[str, Spelling]] = [
 
 
 @cache
-def rules() -> list[tuple[Callable[[str, int], re.Match[str] | None], Spelling]]:
-    """The rules in their order: a matching function of (text, position), and the spelling."""
+def rules() -> list[tuple[Matcher, Spelling]]:
+    """The rules in their order: a matching function of (text, from, to), and the spelling."""
     patterns = _WORDS + _ADDRESSES + _NUMBERS + _ABBREVIATIONS + _PUNCTUATION
     return [(re.compile(pattern).match, spelling) for pattern, spelling in patterns]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 from captioning.text.characters import kinds, lower
-from captioning.text.ptb_rules import ABBREVIATION, rules
+from captioning.text.ptb_rules import ABBREVIATION, Matcher, rules
 
 # The official list also names the brackets in capitals, which never match the lower-cased words: "-lrb-" stays.
 REMOVED = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
@@ -29,7 +29,10 @@ _PLAIN_WORD = re.compile(
 )
 # Last words after which the official tokenizer, which reads a whole file as one text, looks at the next caption.
 _READS_ON = frozenset(["ca", "fig", "figs", "prop", "no", "nos", "art", "pp", "op"])
-_MOST_CACHED = 1 << 17
+_MOST_CACHED, _LONGEST_CACHED = 1 << 17, 100
+# Characters that a rule reads at first. It reads on only while all of them match, so that a text takes time in
+# proportion to its length; a token whose last characters decide whether it is one at all is found within so many.
+_READ_AHEAD = 256
 
 
 def scan(line: str, following: str = "") -> list[str]:
@@ -46,7 +49,7 @@ def scan(line: str, following: str = "") -> list[str]:
             continue
         longest, end, spelling = -1, position + 1, ""
         for match, spelled in rules():
-            found = match(shape, position)
+            found = _match(match, shape, position)
             if found and found.end() > longest:
                 longest, end, spelling = found.end(), found.end(1), spelled
         token = text[position:end]
@@ -56,6 +59,15 @@ def scan(line: str, following: str = "") -> list[str]:
             tokens.append(lower(token))
         position = end
     return tokens
+
+
+def _match(match: Matcher, shape: str, position: int) -> re.Match[str] | None:
+    ahead = _READ_AHEAD
+    found = match(shape, position, position + ahead)
+    while found and found.end() == position + ahead:
+        ahead *= 2
+        found = match(shape, position, position + ahead) or found
+    return found
 
 
 def _kept(tokens: list[str]) -> list[str]:
@@ -80,7 +92,9 @@ class _CachedWords(dict[str, list[str]]):
     def __missing__(self, text: str) -> list[str]:
         if len(self) >= _MOST_CACHED:
             self.clear()
-        words = self[text] = _words(text)
+        words = _words(text)
+        if len(text) <= _LONGEST_CACHED:
+            self[text] = words
         return words
 
 
