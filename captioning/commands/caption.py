@@ -90,7 +90,7 @@ class AttentionStrips:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"--attention {folder}: {error.strerror}. Choose a folder that can be written") from None
-        self.folder, self.taken, self.told = folder, set(), False
+        self.folder, self.taken, self.warned = folder, set(), False
 
     def write(self, file: Path, caption: Caption) -> None:
         """Draws the strip of one caption. Raises UserError where it cannot be written.
@@ -103,9 +103,9 @@ class AttentionStrips:
         if is_clip(file):
             raise UserError(f"{file} is a clip: --attention draws what was looked at in photos only")
         if caption.attention is None:
-            if not self.told:
+            if not self.warned:
                 complain("--attention: this model does not look at parts of a photo, there is nothing to draw")
-            self.told = True
+            self.warned = True
             return
         path = self.folder / f"{unused_name(file.stem, self.taken)}.png"
         try:

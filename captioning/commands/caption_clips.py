@@ -52,7 +52,7 @@ class Whole:
 
 
 @dataclass
-class Told:
+class CaptionedFile:
     """What is known of one file: the sentences so far, or what is wrong with it."""
 
     file: Path
@@ -91,14 +91,14 @@ def run(
         raise UserError(f"{len(files)} files make {len(files)} subtitle files: --into FOLDER takes them")
     tell = Subtitles(kind, into) if kind in KINDS else Lines(kind, timed=every is not None, alone=len(files) == 1)
     shown = ClipPage(f"What a model says of {len(files)} file{'s' if len(files) != 1 else ''}") if page else None
-    for told in each_file(captioner, files, every, options):
+    for captioned in each_file(captioner, files, every, options):
         try:
-            if told.error:
-                raise told.error
-            tell(told)
+            if captioned.error:
+                raise captioned.error
+            tell(captioned)
             if shown:
-                frames, times = looks(told.file)
-                shown.add(str(told.file), frames, times, [cue for cue, _ in told.captions])
+                frames, times = looks(captioned.file)
+                shown.add(str(captioned.file), frames, times, [cue for cue, _ in captioned.captions])
         except UserError as error:
             failures += 1
             complain(error)
@@ -109,20 +109,20 @@ def run(
 
 def each_file(
     captioner: Captioner, files: Iterable[Path], every: float | None, options: dict[str, Any]
-) -> Iterator[Told]:
+) -> Iterator[CaptionedFile]:
     """What the model says of each file, one after the other, in order. A broken file does not stop the others."""
     broken: set[int] = set()
     stream = captioner.stream(parts(files, every, broken), **options)
     for number, pieces in groupby(stream, lambda pair: pair[0].number):
-        told = None
+        captioned = None
         for part, found in pieces:
-            told = told or Told(part.file)
+            captioned = captioned or CaptionedFile(part.file)
             if isinstance(found, UserError):
-                told.error = told.error or found
+                captioned.error = captioned.error or found
                 broken.add(number)
             else:
-                told.captions.append((Cue(part.begin, part.end, found[0].text), found))
-        yield told
+                captioned.captions.append((Cue(part.begin, part.end, found[0].text), found))
+        yield captioned
 
 
 def parts(files: Iterable[Path], every: float | None, broken: set[int]) -> Iterator[Part | Whole]:
@@ -171,18 +171,18 @@ class Lines:
     def __init__(self, kind: str, *, timed: bool, alone: bool):
         self.as_json, self.timed, self.alone = kind == "json", timed, alone
 
-    def __call__(self, told: Told) -> None:
-        timed = self.timed and is_moving(told.file)
-        for cue, found in told.captions:
+    def __call__(self, captioned: CaptionedFile) -> None:
+        timed = self.timed and is_moving(captioned.file)
+        for cue, found in captioned.captions:
             alone = self.alone and (timed or len(found) == 1)
             for caption in found:
                 if timed and not self.as_json:
                     when = f"{clock(round(1000 * cue.begin))}-{clock(round(1000 * cue.end))}"
                     caption = replace(caption, text=f"{when}\t{caption.text}")
-                text = line(told.file, caption, self.as_json, alone=alone)
+                text = line(captioned.file, caption, self.as_json, alone=alone)
                 if timed and self.as_json:
                     content = json.loads(text) | {"begin": round(cue.begin, 3), "end": round(cue.end, 3)}
-                    text = json.dumps(content, ensure_ascii=not str(told.file).isprintable())
+                    text = json.dumps(content, ensure_ascii=not str(captioned.file).isprintable())
                 print(text, flush=True)
 
 
@@ -193,11 +193,11 @@ class Subtitles:
         self.kind, self.folder = kind, folder
         self.taken: set[str] = set()
 
-    def __call__(self, told: Told) -> None:
-        if not is_moving(told.file):
-            raise UserError(f"{told.file} is a photo, which has no times: --format text or json")
-        text = "".join(subtitles((cue for cue, _ in told.captions), self.kind))
+    def __call__(self, captioned: CaptionedFile) -> None:
+        if not is_moving(captioned.file):
+            raise UserError(f"{captioned.file} is a photo, which has no times: --format text or json")
+        text = "".join(subtitles((cue for cue, _ in captioned.captions), self.kind))
         if self.folder is None:
             print(text, end="", flush=True)
         else:
-            write_whole(self.folder / f"{unused_name(told.file.stem, self.taken)}.{self.kind}", text)
+            write_whole(self.folder / f"{unused_name(captioned.file.stem, self.taken)}.{self.kind}", text)

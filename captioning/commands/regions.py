@@ -30,7 +30,7 @@ OVERLAP = 0.5  # least IoU of a region with an object that it finds
 SMALL = 32 * 32  # pixels; COCO calls an object of no more a small one
 
 
-class Seen(Dataset):
+class AnnotatedPhotos(Dataset):
     """Examples with their pictures, and what the encoder reads of them."""
 
     def __init__(self, source: Source, examples: Sequence[Example], encoder: RegionEncoder):
@@ -59,7 +59,7 @@ def recall(
     those whose box has more than 32 x 32 pixels (of the photo) and no more, their number and recall in [0, 1].
     Raises UserError where the examples have no boxes.
     """
-    seen = Seen(source, [example for example in examples if example.boxes], encoder)
+    seen = AnnotatedPhotos(source, [example for example in examples if example.boxes], encoder)
     if not len(seen):
         raise UserError(f"{source.name}: no picture of this split has boxes. For COCO set data.boxes=true")
     found, areas, done = [], [], 0

@@ -35,7 +35,7 @@ class AttentionOnAttentionState(State):
 
     hidden: Tensor  # (B, R, W)
     cell: Tensor  # (B, R, W)
-    seen: Tensor  # (B, R, W)
+    attended: Tensor  # (B, R, W)
 
 
 class Relevance(nn.Module):
@@ -139,7 +139,7 @@ class AttentionOnAttention(Decoder):
         self, context: AttentionOnAttentionContext, state: AttentionOnAttentionState, given: Tensor
     ) -> tuple[AttentionOnAttentionState, Tensor]:
         """given (B, R, 4W), what the words add to the gates -> the next state, attention (B, R, N)."""
-        image = context.mean[:, None] + self.dropout(state.seen)
+        image = context.mean[:, None] + self.dropout(state.attended)
         gates = given + self.other_gates(torch.cat([image, state.hidden], -1))
         hidden, cell = lstm_cell(gates, state.cell)  # (B, R, W)
         attended, attention = self.cross_attention(
@@ -152,13 +152,13 @@ class AttentionOnAttention(Decoder):
 
     def step(self, context: AttentionOnAttentionContext, state: AttentionOnAttentionState, words: Tensor) -> StepOutput:
         state, attention = self.advance(context, state, self.word_gates(self.dropout(self.embed(words))))
-        return StepOutput(self.forward_head(state.seen), state, attention)
+        return StepOutput(self.forward_head(state.attended), state, attention)
 
     def forward_features(self, context: AttentionOnAttentionContext, words: Tensor) -> DecoderFeatures:
         given = self.word_gates(self.dropout(self.embed(words)))  # (B, R, T, 4W)
         state, trace = self.start(context, words.shape[1]), []
         for now in given.unbind(2):
             state, attention = self.advance(context, state, now)
-            trace.append((state.seen, attention))
+            trace.append((state.attended, attention))
         seen, attention = (torch.stack(part, 2) for part in zip(*trace, strict=True))  # (B, R, T, .)
         return DecoderFeatures(seen, attention)

@@ -125,10 +125,11 @@ class DecoderLayer(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(
-        self, x: Tensor, heard: Tensor, memory: KeysValues, bias: Tensor, need_weights: bool
+        self, x: Tensor, attended: Tensor, memory: KeysValues, bias: Tensor, need_weights: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """x (B, R[, T], W) and what `self_attention` made of it -> as x, and attention (B, R[, T], N) if `weigh`."""
-        x = self.self_attention_norm(x + self.dropout(heard))
+        """x (B, R[, T], W) and what `self_attention` made of it -> as x, and attention (B, R[, T], N) if
+        `need_weights`."""
+        x = self.self_attention_norm(x + self.dropout(attended))
         seen, attention = self.cross_attention(x, memory, bias, need_weights)
         x = seen if self.norm_levels else self.cross_attention_norm(x + self.dropout(seen))
         return self.feed_forward_norm(x + self.dropout(self.feed_forward(x))), attention
@@ -213,8 +214,8 @@ class MeshedMemory(Decoder):
     def forward_features(self, context: MeshedMemoryContext, words: Tensor) -> DecoderFeatures:
         x, attention = self.read(words, 0, words.shape[-1]), None  # (B, R, T, W)
         for layer, tokens in zip(self.layers, context.tokens, strict=True):
-            heard = layer.self_attention(x.flatten(0, 1), causal=True).view_as(x)
-            x, attention = layer(x, heard, tokens, context.bias, layer is self.layers[-1])
+            attended = layer.self_attention(x.flatten(0, 1), causal=True).view_as(x)
+            x, attention = layer(x, attended, tokens, context.bias, layer is self.layers[-1])
         return DecoderFeatures(x, self.shown(attention, context))
 
     def forward_head(self, features: Tensor) -> Tensor:
@@ -225,9 +226,9 @@ class MeshedMemory(Decoder):
 
     def step(self, context: MeshedMemoryContext, state: WordState, words: Tensor) -> StepOutput:
         x, attention = self.read(words, state.length, state.length + 1), None  # (B, R, W)
-        state = state.said()
-        bias = additive_mask(state.seen, context.bias.dtype)[:, None]  # (B, 1, R, S)
+        state = state.advanced()
+        bias = additive_mask(state.history, context.bias.dtype)[:, None]  # (B, 1, R, S)
         for i, (layer, tokens) in enumerate(zip(self.layers, context.tokens, strict=True)):
-            heard = layer.self_attention.step(x, state.cache, i, bias)
-            x, attention = layer(x, heard, tokens, context.bias, layer is self.layers[-1])
+            attended = layer.self_attention.step(x, state.cache, i, bias)
+            x, attention = layer(x, attended, tokens, context.bias, layer is self.layers[-1])
         return StepOutput(self.forward_head(x), state, self.shown(attention, context))

@@ -164,17 +164,19 @@ class DecoderLayer(nn.Module):
         x = x + self.dropout(made)
         return x if self.pre_norm else norm(x)
 
-    def heard(self, x: Tensor) -> Tensor:
+    def self_attend(self, x: Tensor) -> Tensor:
         """Whole captions: x (B, R, T, W) -> (B, R, T, W)."""
         words = self.self_attention(self.before(self.self_attention_norm, x).flatten(0, 1), causal=True)
         return self.after(self.self_attention_norm, x, words.view_as(x))
 
-    def heard_next(self, x: Tensor, cache: WordCache, layer: int, bias: Tensor) -> Tensor:
+    def self_attend_next(self, x: Tensor, cache: WordCache, layer: int, bias: Tensor) -> Tensor:
         """The newest words: x (B, R, W), bias (B, 1, R, S) -> (B, R, W)."""
         words = self.self_attention.step(self.before(self.self_attention_norm, x), cache, layer, bias)
         return self.after(self.self_attention_norm, x, words)
 
-    def seen(self, x: Tensor, memory: KeysValues, bias: Tensor, need_weights: bool) -> tuple[Tensor, Tensor | None]:
+    def cross_attend(
+        self, x: Tensor, memory: KeysValues, bias: Tensor, need_weights: bool
+    ) -> tuple[Tensor, Tensor | None]:
         """x (B, R, W) or (B, R, T, W) -> the same shape, and attention (B, R[, T], N) if `need_weights`."""
         read = self.before(self.cross_attention_norm, x)
         seen, attention = self.cross_attention(read, memory, bias, need_weights)
@@ -287,7 +289,7 @@ class Transformer(Decoder):
     def forward_features(self, context: TransformerContext, words: Tensor) -> DecoderFeatures:
         x, attention = self.read(words, 0, words.shape[-1]), None  # (B, R, T, W)
         for layer, tokens in zip(self.layers, context.tokens, strict=True):
-            x, attention = layer.seen(layer.heard(x), tokens, context.bias, layer is self.layers[-1])
+            x, attention = layer.cross_attend(layer.self_attend(x), tokens, context.bias, layer is self.layers[-1])
         return DecoderFeatures(x, attention)
 
     def start(self, context: TransformerContext, rows: int) -> WordState:
@@ -295,9 +297,9 @@ class Transformer(Decoder):
 
     def step(self, context: TransformerContext, state: WordState, words: Tensor) -> StepOutput:
         x, attention = self.read(words, state.length, state.length + 1), None  # (B, R, W)
-        state = state.said()
-        bias = additive_mask(state.seen, context.bias.dtype)[:, None]  # (B, 1, R, S)
+        state = state.advanced()
+        bias = additive_mask(state.history, context.bias.dtype)[:, None]  # (B, 1, R, S)
         for i, (layer, tokens) in enumerate(zip(self.layers, context.tokens, strict=True)):
-            x = layer.heard_next(x, state.cache, i, bias)
-            x, attention = layer.seen(x, tokens, context.bias, layer is self.layers[-1])
+            x = layer.self_attend_next(x, state.cache, i, bias)
+            x, attention = layer.cross_attend(x, tokens, context.bias, layer is self.layers[-1])
         return StepOutput(self.forward_head(x), state, attention)

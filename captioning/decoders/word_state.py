@@ -17,7 +17,7 @@ class WordState(State):
     """What each row has said so far."""
 
     cache: WordCache
-    seen: Tensor  # (B, R, S) True where a slot belongs to the row's history
+    history: Tensor  # (B, R, S) True where a slot belongs to the row's history
     length: int = 0  # words in every row
 
     @classmethod
@@ -26,18 +26,18 @@ class WordState(State):
         return cls(WordCache(layers), torch.zeros(images, rows, 0, dtype=torch.bool, device=device))
 
     def select(self, index: Tensor) -> WordState:
-        return replace(self, seen=select_rows(self.seen, index))
+        return replace(self, history=select_rows(self.history, index))
 
     def keep(self, images: Tensor) -> WordState:
-        return replace(self, cache=self.cache.keep(images), seen=self.seen[images])
+        return replace(self, cache=self.cache.keep(images), history=self.history[images])
 
-    def said(self) -> WordState:
+    def advanced(self) -> WordState:
         """The state one word on: each row has a new slot of its own, which every layer must fill next.
 
         The cache may hold slots that this state has never heard of, where a copy of it went another way.
         """
-        images, rows, known = self.seen.shape
-        strange = self.seen.new_zeros(images, rows, self.cache.used - known)
-        own = torch.eye(rows, dtype=torch.bool, device=self.seen.device).expand(images, -1, -1)
+        images, rows, known = self.history.shape
+        strange = self.history.new_zeros(images, rows, self.cache.used - known)
+        own = torch.eye(rows, dtype=torch.bool, device=self.history.device).expand(images, -1, -1)
         self.cache.used += rows
-        return replace(self, seen=torch.cat([self.seen, strange, own], -1), length=self.length + 1)
+        return replace(self, history=torch.cat([self.history, strange, own], -1), length=self.length + 1)

@@ -32,12 +32,12 @@ class Views:
     """What a `RegionEncoder` reads of a picture, or of B pictures."""
 
     picture: Tensor | None  # (B, 3, S, S) for the backbone, where there is one
-    seen: tuple[Tensor, ...]  # for the detector
+    pixels: tuple[Tensor, ...]  # for the detector
 
     def to(self, *args, **kwargs) -> Views:
         """Tensors moved as `Tensor.to` moves them."""
         picture = None if self.picture is None else self.picture.to(*args, **kwargs)
-        return Views(picture, tuple(part.to(*args, **kwargs) for part in self.seen))
+        return Views(picture, tuple(part.to(*args, **kwargs) for part in self.pixels))
 
 
 class Maps(GridEncoder):
@@ -128,12 +128,12 @@ class RegionEncoder(Encoder):
     def collate(self, pictures: Sequence[Views]) -> Views:
         views = list(pictures)
         picture = torch.stack([view.picture for view in views]) if self.grid else None
-        return Views(picture, self.detector.collate([view.seen for view in views]))
+        return Views(picture, self.detector.collate([view.pixels for view in views]))
 
     def forward(self, pictures: Views) -> VisualMemory:
         """B pictures -> N = the largest number of regions among them."""
         with torch.no_grad():
-            proposals = self.detector(*pictures.seen)
+            proposals = self.detector(*pictures.pixels)
             boxes, scores, classes, mask = self.select(proposals)
         whole = boxes.new_tensor([0, 0, 1, 1]).expand(len(boxes), 1, 4)
         maps = self.grid.maps(pictures.picture) if self.grid else proposals.maps
@@ -143,7 +143,7 @@ class RegionEncoder(Encoder):
 
     def regions(self, pictures: Views) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Where B pictures would be looked at -> boxes (B, N, 4), scores, classes and mask (B, N)."""
-        return self.select(self.detector(*pictures.seen))
+        return self.select(self.detector(*pictures.pixels))
 
     def features(self, maps: Any, boxes: Tensor) -> Tensor:
         """Features of boxes (B, N, 4) in [0, 1] -> (B, N, D)."""

@@ -86,7 +86,7 @@ def fill(
     unreadable: dict[Example, UserError] = {}
     total = sum(map(len, mine))
     done = total - sum(map(len, todo))
-    for batch, memory in seen(source, list(filter(None, todo)), encoder, num_workers, device):
+    for batch, memory in encoded(source, list(filter(None, todo)), encoder, num_workers, device):
         good = [example for example, picture in batch if not isinstance(picture, UserError)]
         unreadable |= {example: picture for example, picture in batch if isinstance(picture, UserError)}
         if memory is not None:
@@ -119,7 +119,7 @@ def parts(batch: list[Example]) -> list[list[Example]]:
     return [batch[start : start + each] for start in range(0, len(batch), each)]
 
 
-def seen(
+def encoded(
     source: Source, batches: list[list[Example]], encoder: Encoder, num_workers: int | None, device: str | torch.device
 ) -> Iterator[tuple[list[tuple[Example, Any | UserError]], VisualMemory | None]]:
     """Each batch as it was read, and the memory of what could be; None where nothing could.

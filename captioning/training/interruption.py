@@ -26,7 +26,7 @@ class SaveOnSigterm(pl.Callback):
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self.told = False
+        self.requested = False
         self._before: Any = None
         self._steps = 0
         self._done = (0, 0)  # an epoch, and how many of its batches
@@ -47,7 +47,7 @@ class SaveOnSigterm(pl.Callback):
             self._before = signal.signal(signal.SIGTERM, self._listen)
 
     def _listen(self, *_: Any) -> None:
-        self.told = True
+        self.requested = True
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, index: int
@@ -56,8 +56,8 @@ class SaveOnSigterm(pl.Callback):
         self._steps = trainer.global_step
         self._done = (trainer.current_epoch, index + 1)
         last = index + 1 == trainer.num_training_batches
-        told = trainer.strategy.reduce_boolean_decision(self.told, all=False)
-        if told and stepped and not last:
+        requested = trainer.strategy.reduce_boolean_decision(self.requested, all=False)
+        if requested and stepped and not last:
             trainer.save_checkpoint(self.path)
             raise Preempted(
                 f"told to end (SIGTERM) in epoch {trainer.current_epoch + 1}, step {trainer.global_step:,}: saved "

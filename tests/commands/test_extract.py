@@ -57,7 +57,7 @@ def test_what_is_done_is_not_done_again(tmp_path):
 def test_pictures_come_in_order_however_they_are_decoded(threads):
     source, encoder, before = Noise(23), Small(), torch.get_num_threads()
     batches = filling.share(source.examples("all"), 5)
-    found = list(filling.seen(source, batches, encoder, threads, "cpu"))
+    found = list(filling.encoded(source, batches, encoder, threads, "cpu"))
     assert [[example for example, _ in batch] for batch, _ in found] == batches
     for batch, memory in found:
         pictures = encoder.collate([encoder.read(source.image(example)) for example, _ in batch])

@@ -163,8 +163,8 @@ def test_random_frames_differ_by_epoch_in_training_and_nowhere_else():
     examples = world.examples("train")
 
     def times(epoch, vary):
-        data = Examples(examples, world, encoder, None, None, vary=vary)
-        return data.collate([(epoch, example) for example in examples]).seen.times.tolist()
+        data = Examples(examples, world, encoder, None, lambda *_: None, vary=vary)
+        return data.collate([(epoch, example) for example in examples]).inputs.times.tolist()
 
     assert times(0, True) == times(0, True) != times(1, True)
     assert times(0, False) == times(1, False)

@@ -11,12 +11,12 @@ STATES, TOKENS = 1009, 3
 
 
 @dataclass
-class Key(Context):
+class TableContext(Context):
     key: Tensor  # (B,)
 
 
 @dataclass
-class Said(State):
+class TableState(State):
     place: Tensor  # (B, R) in the table
 
 
@@ -30,18 +30,18 @@ class TableDecoder(Decoder):
         self.register_buffer("table", table.round() if rounded else table)
         self.register_buffer("look", torch.rand(STATES, TOKENS, generator=generator))
 
-    def prepare(self, memory: Tensor) -> Key:
-        return Key(memory)
+    def prepare(self, memory: Tensor) -> TableContext:
+        return TableContext(memory)
 
-    def start(self, context: Key, rows: int) -> Said:
-        return Said(context.key[:, None].expand(-1, rows))
+    def start(self, context: TableContext, rows: int) -> TableState:
+        return TableState(context.key[:, None].expand(-1, rows))
 
-    def step(self, context: Key, state: Said, words: Tensor) -> StepOutput:
+    def step(self, context: TableContext, state: TableState, words: Tensor) -> StepOutput:
         place = (state.place * 31 + words * 7 + 1) % STATES
         look = self.look[place]
-        return StepOutput(self.table[place], Said(place), look / look.sum(-1, keepdim=True))
+        return StepOutput(self.table[place], TableState(place), look / look.sum(-1, keepdim=True))
 
-    def forward_features(self, context: Key, words: Tensor) -> DecoderFeatures:
+    def forward_features(self, context: TableContext, words: Tensor) -> DecoderFeatures:
         state, trace = self.start(context, words.shape[1]), []
         for now in words.unbind(2):
             logits, state, attention = self.step(context, state, now)

@@ -1,4 +1,4 @@
-"""A new task touches its own package and nothing else: it is trained, saved, evaluated, loaded and used as captioning is."""
+"""A new task touches its own package and nothing else: the commands train, save, evaluate and load it."""
 
 import json
 import shutil

@@ -34,7 +34,7 @@ class CollapseWatch:
     def __init__(self, *, first: int = 20, memory: float = 0.95):
         """The first `first` steps set the standard; running means forget a share 1 - `memory` a step."""
         self.first, self.memory = first, memory
-        self.steps, self.said = 0, False
+        self.steps, self.warned = 0, False
         self.standard = np.zeros(2)
         self.now = np.zeros(3)
 
@@ -48,9 +48,9 @@ class CollapseWatch:
             return None
         self.now = self.memory * self.now + (1 - self.memory) * values
         trouble = self.trouble()
-        if trouble is None or self.said:
+        if trouble is None or self.warned:
             return None
-        self.said = True
+        self.warned = True
         return trouble
 
     def trouble(self) -> str | None:

@@ -20,7 +20,7 @@ from captioning.tasks.base import Build, Parts, Task
 
 
 class Counting(Task):
-    """The number of boxes of a picture, by a linear head on its pooled vector and the largest number seen in training."""
+    """The number of boxes of a picture, up to the largest of training, by a linear head on its pooled vector."""
 
     needs = ("boxes",)
     monitor = ("val/accuracy", "max")
