@@ -36,11 +36,26 @@ class Batch:
 class EpochSampler(Sampler):
     """(epoch, index) pairs in an order that depends on seed and epoch alone, dealt out to several processes.
 
-    In training the list is filled up so that every process gets as many; otherwise nobody sees one twice.
+    In training the list is filled up so that every process gets as many; otherwise nobody sees one twice. There the
+    examples may be of several `kinds`, (length,): then those of a kind are filled up to whole batches of `batch_size`,
+    and at each step every process has a batch of the same kind.
     """
 
-    def __init__(self, length: int, *, shuffle: bool, seed: int = 0, rank: int = 0, processes: int = 1):
+    def __init__(
+        self,
+        length: int,
+        *,
+        shuffle: bool,
+        seed: int = 0,
+        rank: int = 0,
+        processes: int = 1,
+        kinds: Sequence[int] | None = None,
+        batch_size: int = 1,
+    ):
         self.length, self.shuffle, self.seed = length, shuffle, seed
+        several = sorted(set(kinds)) if shuffle and kinds is not None else []
+        self.kinds = [[i for i in range(length) if kinds[i] == kind] for kind in several] if len(several) > 1 else None
+        self.step = batch_size * processes
         self.rank, self.processes, self.epoch = rank, processes, 0
         self.done = (0, 0)  # an epoch, and how many of its pictures are left out: it was interrupted behind them
 
@@ -48,22 +63,37 @@ class EpochSampler(Sampler):
         self.epoch = epoch
 
     def __len__(self) -> int:
+        if self.kinds is not None:
+            return sum(-(-len(kind) // self.step) for kind in self.kinds) * self.step // self.processes
         even = -(-self.length // self.processes)
         return even if self.shuffle else len(range(self.rank, self.length, self.processes))
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = list(range(self.length))
-        if self.shuffle:
+        if self.kinds is not None:
+            order = self._by_kinds(random.Random(f"{self.seed} {self.epoch}"))
+        elif self.shuffle:
             random.Random(f"{self.seed} {self.epoch}").shuffle(order)
             order = (order * self.processes)[: len(self) * self.processes]  # begins again where it is too short
         first = self.done[1] if self.done[0] == self.epoch else 0
         return iter([(self.epoch, i) for i in order[self.rank :: self.processes][first:]])
 
+    def _by_kinds(self, dice: random.Random) -> list[int]:
+        """Steps of one kind each, in random order."""
+        steps = []
+        for kind in self.kinds:
+            order = dice.sample(kind, len(kind))
+            order = (order * self.step)[: -(-len(kind) // self.step) * self.step]  # begins again where it is too short
+            steps += [order[start : start + self.step] for start in range(0, len(order), self.step)]
+        dice.shuffle(steps)
+        return [i for step in steps for i in step]
+
 
 class Examples(torch.utils.data.Dataset):
     """Examples by (epoch, index); `collate` makes a batch of them, in a worker process where there are any.
 
-    `targets` says what is asked of examples in an epoch (`Task.targets`). With `vary` it may ask for something else in
+    `targets` says what is asked of examples in an epoch (`Task.targets`). Batches of examples without a file get the
+    memories that `imagine` makes of them in an epoch. With `vary` it may ask for something else in
     each epoch, and an encoder that looks at random frames of a clip looks at others; without, every epoch is epoch 0.
     """
 
@@ -75,9 +105,11 @@ class Examples(torch.utils.data.Dataset):
         store: FeatureStore | None,
         targets: Callable[[Sequence[Example], int], Any],
         *,
+        imagine: Callable[[Sequence[Example], int], VisualMemory] | None = None,
         seed: int = 0,
         vary: bool = False,
     ):
+        self.imagine = imagine
         self.examples, self.source, self.encoder, self.store = examples, source, encoder, store
         self.targets, self.seed, self.vary = targets, seed, vary
 
@@ -91,8 +123,10 @@ class Examples(torch.utils.data.Dataset):
     def collate(self, items: list[tuple[int, Example]]) -> Batch:
         examples, epoch = [example for _, example in items], items[0][0]
         ids = [example.id for example in examples]
-        if self.store is not None:
-            inputs: VisualMemory | Any = self.store.read(ids)
+        if self.imagine is not None and not any(example.file for example in examples):
+            inputs: VisualMemory | Any = self.imagine(examples, epoch)
+        elif self.store is not None:
+            inputs = self.store.read(ids)
         else:
             inputs = self.encoder.collate([self.read(epoch, example) for example in examples])
         return Batch(ids, inputs, self.targets(examples, epoch if self.vary else 0))
@@ -128,7 +162,15 @@ class TaskData(pl.LightningDataModule):
     def _loader(self, examples: Examples, *, shuffle: bool) -> DataLoader:
         trainer = self.trainer
         processes, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
-        sampler = EpochSampler(len(examples), shuffle=shuffle, seed=self.seed, rank=rank, processes=processes)
+        sampler = EpochSampler(
+            len(examples),
+            shuffle=shuffle,
+            seed=self.seed,
+            rank=rank,
+            processes=processes,
+            kinds=None if examples.imagine is None else [bool(example.file) for example in examples.examples],
+            batch_size=self.batch_size,
+        )
         return loader(examples, sampler, self.batch_size, self.num_workers)
 
 

@@ -54,6 +54,8 @@ def run(verb: str, overrides: list[str]) -> int:
             sweep.append(Path(HydraConfig.get().runtime.output_dir))
         try:
             check_types(verb, config)
+            if config.get("concepts"):
+                import_module("captioning.commands.concepts").apply(config)
             statuses[-1] = import_module(VERBS[verb]).run(config, Path(HydraConfig.get().runtime.output_dir))
             if sweep and statuses[-1] > 128:  # told to end by a signal, and with it the sweep
                 raise SystemExit(statuses[-1])

@@ -30,6 +30,7 @@ class Source:
     official: Mapping[str, int] = {}
     archives: tuple[Archive, ...] = ()
     by_hand: str = ""
+    has_texts: bool = False  # whether some examples have captions and no picture: their `file` is empty
 
     def examples(self, split: str) -> list[Example]:
         """All examples of a split, in a fixed order. Raises UserError for an unknown or empty split."""

@@ -62,7 +62,8 @@ class ConceptReader(Decoder):
     def name_concepts(self, names: Sequence[str], vocabulary: Vocabulary) -> None:
         """The first word of each concept's name is what is copied, where the vocabulary has it."""
         if self.share is not None:
-            self.words.copy_(torch.tensor([vocabulary.ids.get(name.split()[0], UNK) for name in names]))
+            known = [vocabulary.ids.get(name.split()[0], UNK) for name in names]
+            self.words[: len(known)] = torch.tensor(known)
 
     def read(self, memory: VisualMemory) -> VisualMemory:
         """The memory with its concepts as tokens of the decoder's own making."""

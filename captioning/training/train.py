@@ -6,12 +6,13 @@ import datetime
 import logging
 import os
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from captioning import __version__
 from captioning.batches import Examples, TaskData
@@ -19,6 +20,7 @@ from captioning.encoders.base import Encoder
 from captioning.errors import UserError
 from captioning.example import Example
 from captioning.features.convert import described
+from captioning.features.imagined import ImaginedMemories
 from captioning.features.stored import stored
 from captioning.models.bundle import Bundle, save_bundle
 from captioning.runtime.processes import first_process_first, is_first, one_log
@@ -61,7 +63,10 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
         start.fill("encoder", encoder)
     plain = OmegaConf.to_container(config.encoder, resolve=True)
     with first_process_first():
-        store, readable = stored(config.store, source, encoder, plain, [*train_examples, *val_examples])
+        pictures = [example for example in (*train_examples, *val_examples) if example.file or not source.has_texts]
+        store, readable = stored(config.store, source, encoder, plain, pictures)
+    texts = [example for example in train_examples if source.has_texts and not example.file]
+    readable |= {example.id for example in texts}
     train_examples, val_examples = ([e for e in part if e.id in readable] for part in (train_examples, val_examples))
     task.build(encoder, part_of)
     if start:
@@ -80,9 +85,15 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
         encoder_lr=config.encoder_lr,
         finetune_from_epoch=config.finetune_from_epoch,
     )
+    imagine = None
+    if texts:
+        if store is None:
+            raise UserError("store=null: captions without photos learn from stored ones how detectors err; store=auto")
+        photos = [example for example in train_examples if example.file]
+        imagine = ImaginedMemories(store, photos, strangers=config.strangers, seed=config.seed)
     shown = {"source": source, "encoder": encoder, "store": store, "targets": task.targets, "seed": config.seed}
     data = TaskData(
-        Examples(train_examples, **shown, vary=True),
+        Examples(train_examples, **shown, imagine=imagine, vary=True),
         Examples(val_examples, **shown),
         batch_size=config.batch_size,
         num_workers=config.num_workers,
@@ -101,8 +112,23 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
 
 
 def part_of(config: Any, kind: type = object, **sizes: Any) -> Any:
-    """What a task's configuration of a part describes. A user's own: Hydra makes whatever it names."""
-    return instantiate(config, **sizes)
+    """What a task's configuration of a part describes. A user's own: Hydra makes whatever it names.
+
+    Numbers among the `sizes` go to parts inside it as well, such as a decoder inside another, if they take them.
+    """
+    return instantiate(_with_sizes(config, {key: value for key, value in sizes.items() if type(value) is int}), **sizes)
+
+
+def _with_sizes(config: Any, sizes: dict[str, int]) -> Any:
+    if isinstance(config, (list, ListConfig)):
+        return [_with_sizes(value, sizes) for value in config]
+    if not isinstance(config, (dict, DictConfig)):
+        return config
+    inside = {key: _with_sizes(value, sizes) for key, value in config.items()}
+    if "_target_" not in inside:
+        return inside
+    takes = signature(get_object(inside["_target_"])).parameters
+    return {**{key: value for key, value in sizes.items() if key in takes}, **inside}
 
 
 def make_trainer(config: DictConfig, folder: Path, task: Task, callbacks: Sequence[pl.Callback] = ()) -> pl.Trainer:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from captioning.decoders.base import Decoder
+from captioning.decoders.concepts import ConceptReader
 from captioning.encoders.base import Encoder
 from captioning.errors import UserError
 from captioning.example import Example
@@ -89,6 +90,8 @@ class Captioning(Task):
     def build(self, encoder: Encoder, instantiate: Build) -> None:
         sizes = {"visual_width": encoder.width, "vocabulary_size": len(self.vocabulary)}
         self.decoder = instantiate(self.parts["decoder"], kind=Decoder, **sizes)
+        if isinstance(self.decoder, ConceptReader):
+            self.decoder.name_concepts(getattr(encoder, "class_names", ()), self.vocabulary)
         self.generation = instantiate(self.parts["generation"], kind=Callable)
         if (validation := self.in_training["validation"]) is not None:
             self.validation = with_vocabulary(instantiate(validation, kind=Callable), self.vocabulary)

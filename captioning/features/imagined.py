@@ -1,0 +1,59 @@
+"""Memories for captions without photos, imagined after the photos of the same run."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from captioning.encoders.imagined import Imagination
+from captioning.errors import UserError
+from captioning.example import Example
+from captioning.features.store import FeatureStore
+from captioning.memory import VisualMemory
+
+PHOTOS = 2000  # from which is learned how detector and classifier err
+AT_ONCE = 100
+
+
+class ImaginedMemories:
+    """Examples without a photo -> memories of concept tokens, drawn anew in each epoch (see `Imagination`).
+
+    How often a concept is missed, confused or added is that of the store's own `photos`, of which some are read first.
+    With the probability `strangers` a batch gets the visual tokens of photos that have nothing to do with it: so a
+    decoder learns to believe the concepts where what it sees is of a kind that it never saw.
+    """
+
+    def __init__(self, store: FeatureStore, photos: Sequence[Example], *, strangers: float = 0.25, seed: int = 0):
+        if not 0 <= strangers <= 1:
+            raise UserError(f"strangers={strangers}: it is a probability, from 0 to 1")
+        if "classes" not in store.columns:
+            raise UserError(f"{store.folder} has no concepts, which captions without photos need: choose concepts=both")
+        self.store, self.strangers, self.seed = store, strangers, seed
+        self.imagination = Imagination(width=store.width)
+        self.ids = [photo.id for photo in photos]
+        dice = random.Random(f"{seed}")
+        known = dice.sample(list(photos), min(PHOTOS, len(photos)))
+        for start in range(0, len(known), AT_ONCE):
+            chunk = known[start : start + AT_ONCE]
+            self.imagination.learn(store.read([photo.id for photo in chunk]), [photo.captions for photo in chunk])
+
+    def __call__(self, examples: Sequence[Example], epoch: int) -> VisualMemory:
+        seeds = [f"{self.seed} {epoch} {example.id}" for example in examples]
+        memory = self.imagination([example.captions for example in examples], seeds)
+        dice = random.Random(" ".join(seeds))
+        if dice.random() >= self.strangers:
+            return memory
+        return beside(self.store.read(dice.choices(self.ids, k=len(examples))).float(), memory)
+
+
+def beside(photos: VisualMemory, concepts: VisualMemory) -> VisualMemory:
+    """The visual tokens of some photos, and after them the concept tokens of others."""
+    mask = photos.mask & (photos.classes < 0)
+    joined = {
+        name: torch.cat([getattr(photos, name), getattr(concepts, name)], 1)
+        for name in ("tokens", "boxes", "classes", "scores")
+    }
+    return replace(photos, mask=torch.cat([mask, concepts.mask], 1), **joined)
