@@ -155,19 +155,20 @@ class RecurrentText(WordEncoder):
 class PhraseText(WordEncoder):
     """Words and their neighbours, pooled: quick to train on a CPU, and small.
 
-    The sum of an attention pool of the words, and of the largest values of a convolution over three of them.
+    The sum of an attention pool of the words, and of the largest values of a linear function of three neighbours.
     """
 
     def __init__(self, *, width: int = 300, heads: int = 6, dropout: float = 0.2, word_dropout: float = 0.0):
         super().__init__(width=width, word_dropout=word_dropout)
         self.pool = AttentionPool(width, width, heads=heads, dropout=dropout)
-        self.phrases = nn.Conv1d(width, width, 3, padding=1)
+        self.phrases = Linear(3 * width, width)  # of a word, the one before it and the one after it
         self.dropout = Dropout(dropout)
 
     def forward(self, words: Tensor) -> Tensor:
         x, real = self.embedded(words)
         x = self.dropout(x) * real[..., None]
-        phrases = self.phrases(x.transpose(1, 2)).transpose(1, 2)
+        none = torch.zeros_like(x[:, :1])
+        phrases = self.phrases(torch.cat([torch.cat([none, x[:, :-1]], 1), x, torch.cat([x[:, 1:], none], 1)], -1))
         return (self.pool(x, real) + _largest(phrases, real)).unflatten(0, words.shape[:2])
 
 

@@ -15,6 +15,8 @@ from captioning.errors import UserError
 from captioning.example import Example
 from captioning.heads.projection import ResidualProjection
 from captioning.memory import VisualMemory
+from captioning.metrics.bootstrap import mean_of
+from captioning.metrics.classification import accuracy_table, class_ranks
 from captioning.metrics.retrieval import in_folds, ranks, recall_per_image, recall_table, resamplable
 from captioning.metrics.scores import Scores
 from captioning.tasks.base import Build, Parts, Task
@@ -22,7 +24,7 @@ from captioning.tasks.embedding.objectives import Matching, gathered, in_chunks
 from captioning.text.vocabulary import PAD, Vocabulary
 
 WORDS = "vocabulary.json"
-METRICS = ("recall", "rank", "folds")
+METRICS = ("recall", "rank", "folds", "zero_shot")
 
 
 class Embedding(Task):
@@ -124,7 +126,8 @@ class Embedding(Task):
         """Recall at 1, 5 and 10 both ways among all `predictions`, and "recall", the mean of these six.
 
         "rank" adds median and mean ranks, "folds" the recalls averaged over folds of 1,000 images, as COCO's 1k
-        figures are.
+        figures are. "zero_shot" is for examples of one label each, whose captions are prompts of it: the accuracies
+        of the class whose mean prompt is nearest, among all labels that occur.
         """
         wanted = tuple(metrics or self.metrics)
         if unknown := [name for name in wanted if name not in METRICS]:
@@ -133,6 +136,8 @@ class Embedding(Task):
         images = np.stack([predictions[key]["image"] for key in keys])
         texts = np.concatenate([predictions[key]["texts"] for key in keys])
         owner = np.repeat(np.arange(len(keys)), [len(predictions[key]["texts"]) for key in keys])
+        if wanted == ("zero_shot",):
+            return self._zero_shot(predictions, examples)
         found = ranks(images, texts, owner)
         table = recall_table(found)
         recalls = {name: value for name, value in table.items() if "R@" in name}
@@ -144,8 +149,21 @@ class Embedding(Task):
             corpus |= {f"1k {name}": value for name, value in folds.items() if "R@" in name}
         return Scores(tuple(keys), corpus, recall_per_image(found), resamplable(found))
 
+    def _zero_shot(self, predictions: Mapping[int | str, Any], examples: Sequence[Example]) -> Scores:
+        if [example for example in examples if len(example.labels) != 1]:
+            raise UserError("zero_shot: each photo needs one label, as data=labelled_folders has it")
+        prompts = {example.labels[0]: predictions[example.id]["texts"].mean(0) for example in examples}
+        names = sorted(prompts)
+        classes = np.stack([prompts[name] / np.linalg.norm(prompts[name]) for name in names])
+        cosines = np.stack([predictions[example.id]["image"] for example in examples]) @ classes.T
+        labels = np.array([names.index(example.labels[0]) for example in examples])
+        right = (class_ranks(cosines, labels) == 1).astype(np.float64)
+        table = {**accuracy_table(cosines, labels), "chance": 1 / len(names)}
+        keys = tuple(example.id for example in examples)
+        return Scores(keys, table, {"top-1": right}, {"top-1": mean_of(right)})
+
     def usual_metrics(self, source: Any) -> tuple[str, ...]:
-        return ("recall", "rank")
+        return ("zero_shot",) if tuple(source.metrics) == ("zero_shot",) else ("recall", "rank")
 
     def tally(self, examples: Sequence[Example]) -> str:
         return f"{sum(len(example.captions) for example in examples):,} texts"

@@ -56,6 +56,20 @@ def test_scores_are_those_of_all_images_together():
         task.score(predictions, EXAMPLES, metrics=("cider",))
 
 
+def test_zero_shot_counts_whose_prompts_are_nearest():
+    examples = [Example(i, "", ("p", "q"), labels=(name,)) for i, name in enumerate(["b", "a", "b", "c"])]
+    prompts = {"a": np.eye(3)[[0, 0]], "b": np.array([[0, 1, 0.0], [0, 0.8, 0.6]]), "c": np.eye(3)[[2, 2]]}
+    looks = [[0, 1, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]]
+    predictions = {
+        e.id: {"image": np.array(v), "texts": prompts[e.labels[0]]} for e, v in zip(examples, looks, strict=True)
+    }
+    found = tiny_task(12).score(predictions, examples, metrics=("zero_shot",))
+    assert found.corpus == pytest.approx({"top-1": 0.5, "top-5": 1, "mean per class": 0.5, "chance": 1 / 3})
+    assert found.per_image["top-1"].tolist() == [1, 0, 0, 1]
+    with pytest.raises(UserError, match="one label"):
+        tiny_task(12).score(predictions, [Example(0, "", ("p",))], metrics=("zero_shot",))
+
+
 def test_a_step_reads_at_most_so_many_captions_of_an_image_and_each_in_its_turn():
     words = tiny_task(12).targets(EXAMPLES, 0)
     drawn = set()
@@ -82,10 +96,10 @@ def test_every_objective_brings_together_what_belongs_together(objective):
 def test_a_chunk_of_texts_has_the_gradients_of_all_of_them():
     gradients = []
     for chunk in (None, 2):
-        task = tiny_task(12, chunk=chunk, captions_per_image=3)  # in eval mode, without dropout
-        task.loss(memory(), task.targets(EXAMPLES, 0), [0, 1, 2, 3])[0].backward()
+        task = tiny_task(12, chunk=chunk, captions_per_image=3).double()  # in eval mode, without dropout
+        task.loss(memory().to(torch.float64), task.targets(EXAMPLES, 0), [0, 1, 2, 3])[0].backward()
         gradients.append([parameter.grad for parameter in task.parameters()])
-    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-9, atol=1e-12)
 
 
 def test_a_saved_model_says_the_same_as_the_one_that_was_saved(tmp_path):
