@@ -34,6 +34,7 @@ from captioning.models.former_names import current_keys, with_current_names
 FORMAT = 2
 PARTS = {1: ("encoder", "decoder", "generation"), 2: ("encoder", "task")}  # of each format, 1 being captioning only
 CAPTIONING = "captioning.tasks.captioning.task.Captioning"
+LENT = "_from_"  # in place of an encoder's configuration: the name of the model beside this one that has it
 TRUSTED = tuple(f"captioning.{room}" for room in ("encoders", "decoders", "heads", "generation", "tasks"))
 
 
@@ -46,22 +47,38 @@ class Bundle:
     task: nn.Module  # a `captioning.tasks.base.Task`, which knows its own
 
 
-def save_bundle(folder: str | Path, bundle: Bundle, *, card: str, half: bool = False, eight_bit: bool = False) -> Path:
+def save_bundle(
+    folder: str | Path,
+    bundle: Bundle,
+    *,
+    card: str,
+    half: bool = False,
+    eight_bit: bool = False,
+    encoder_of: str | None = None,
+) -> Path:
     """Writes a bundle, replacing one that is there, whole or not at all.
 
-    `half` keeps weights as float16; `eight_bit` keeps the large ones in eight bits (see `in_eight_bits`).
+    `half` keeps weights as float16; `eight_bit` keeps the large ones in eight bits (see `in_eight_bits`). With
+    `encoder_of` the encoder is left to the model of that name in the same folder, which has to have the same.
 
     `card` is the README.md: data, split, metrics, licence and date, for people. Raises UserError where the folder
     cannot be written, or holds something else than a model.
     """
     weights = {
         f"{part}.{name}": (as_half(tensor) if half else tensor).detach().cpu().contiguous().clone()
-        for part, module in (("encoder", bundle.encoder), ("task", bundle.task))
+        for part, module in (("encoder", None if encoder_of else bundle.encoder), ("task", bundle.task))
+        if module is not None
         for name, tensor in module.state_dict().items()
     }
     if eight_bit:
         weights = in_eight_bits(weights)
-    config = {"format": FORMAT, "encoder": architecture(bundle.encoder_config), "task": bundle.task.config()}
+    encoder = {LENT: encoder_of} if encoder_of else architecture(bundle.encoder_config)
+    config = {"format": FORMAT, "encoder": encoder, "task": bundle.task.config()}
+    if encoder_of:
+        lender = lender_of(Path(folder), encoder)
+        theirs = load_bundle(lender)
+        if theirs.encoder.digest(theirs.encoder_config) != bundle.encoder.digest(bundle.encoder_config):
+            raise UserError(f"{lender} has another encoder than the model that is to share it")
     with replaced_folder(Path(folder)) as temporary:
         save_file(weights, temporary / "weights.safetensors")
         bundle.task.save(temporary)
@@ -146,9 +163,16 @@ def load_bundle(folder: str | Path, *, allow: Sequence[str] = ()) -> Bundle:
         raise UserError(f"{folder}/config.yaml: {error}") from None
     require_files(folder, task.files)
     task.load(folder)
-    shapes = read_shapes(weights)
+    shapes, lender = read_shapes(weights), weights
+    encoder_shapes = shapes
+    if LENT in config["encoder"]:
+        theirs = lender_of(folder, config["encoder"])
+        lender = theirs / weights.name
+        require_files(theirs, ("config.yaml", lender.name))
+        config["encoder"] = read_config(theirs / "config.yaml")["encoder"]
+        encoder_shapes = {name: shape for name, shape in read_shapes(lender).items() if name.startswith("encoder.")}
     try:
-        with limited_to(4 * sum(map(math.prod, shapes.values()))):
+        with limited_to(4 * sum(math.prod(shape) for shape in [*shapes.values(), *encoder_shapes.values()])):
             encoder = build(config["encoder"], trusted, kind=Encoder, weights="none", file=None, finetune=False)
             task.build(encoder, partial(build_part, trusted))
     except UserError as error:
@@ -156,13 +180,27 @@ def load_bundle(folder: str | Path, *, allow: Sequence[str] = ()) -> Bundle:
     except Exception as error:  # values are anything, and so is what a constructor raises for them
         reason = _one_line(error)
         raise UserError(f"{folder}/config.yaml describes a model that cannot be built: {reason}") from error
-    fill(weights, shapes, {"encoder": encoder, "task": task})
+    if lender == weights:
+        fill(weights, shapes, {"encoder": encoder, "task": task})
+    else:
+        fill(weights, shapes, {"task": task})
+        fill(lender, encoder_shapes, {"encoder": encoder})
     try:
         task.eval().check(encoder.eval())
     except Exception as error:
         reason = _one_line(error)
         raise UserError(f"{folder}/config.yaml: the task cannot read what the encoder sees: {reason}") from None
     return Bundle(encoder, config["encoder"], task)
+
+
+def lender_of(folder: Path, encoder: Mapping[str, Any]) -> Path:
+    """The folder of the model beside this one that lends its encoder. Raises UserError for a name that leads away."""
+    name = encoder[LENT]
+    if not isinstance(name, str) or not name or name != os.path.basename(name) or name.startswith("."):
+        raise UserError(f"{folder}/config.yaml: {LENT} {name!r} is not the name of a model beside this one")
+    if name == folder.name:
+        raise UserError(f"{folder}/config.yaml: it wants to have its own encoder from itself")
+    return folder.absolute().parent / name
 
 
 def require_files(folder: Path, names: Sequence[str]) -> None:
