@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -50,6 +50,23 @@ class Views(Source):
             return self.source.image(example)
         photo = replace(example, id=self.photo_ids[name])
         return view(self.source.image(photo), f"{name} {number}")
+
+    def place(self) -> str:
+        return self.source.place()
+
+    def fingerprint(self, example: Example) -> str | None:
+        """That of the photo and which view of it: a crop follows from both."""
+        return self._of_photo(example, self.source.fingerprint)
+
+    def content(self, example: Example) -> str | None:
+        return self._of_photo(example, self.source.content)
+
+    def _of_photo(self, example: Example, known: Callable[[Example], str | None]) -> str | None:
+        name, mark, number = str(example.id).rpartition(MARK)
+        if not mark:
+            return known(example)
+        found = known(replace(example, id=self.photo_ids[name]))
+        return None if found is None else f"{found} view {number} of {name}"
 
     def distinct(self, examples: Sequence[Example]) -> list[Example]:
         """A photo once, however often it is seen: a rare word stays rare."""

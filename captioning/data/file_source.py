@@ -13,6 +13,7 @@ from captioning.data.defects import Checks, unlisted_files
 from captioning.data.source import Source
 from captioning.errors import UserError
 from captioning.example import Example
+from captioning.files import fingerprint as files
 from captioning.media.clip import Clip, FrameSampling
 from captioning.media.images import check_image, open_image
 from captioning.media.kinds import is_clip, kind_of
@@ -93,6 +94,17 @@ class Photos(Source):
         """The clip, of which nothing is opened yet; a photo is a clip of one frame."""
         path = self.root / example.file
         return Clip.open(path) if is_clip(path) else Clip.of([path], fps=1.0, name=str(path))
+
+    def place(self) -> str:
+        return os.path.realpath(self.root)
+
+    def fingerprint(self, example: Example) -> str | None:
+        """The file's resolved place, its size and the time of its last change; None where it is not there."""
+        return files.fingerprint(self.root / example.file)
+
+    def content(self, example: Example) -> str | None:
+        """A digest of the file's bytes; None where they cannot be read."""
+        return files.content(self.root / example.file)
 
     def readable(self, examples: Sequence[Example], *, decode: bool = False) -> list[Example]:
         """The examples whose photo can be opened, each header being read, or with `decode` each whole file.

@@ -44,6 +44,23 @@ class Source:
         """The clip, of which nothing is opened yet. Raises UserError where the source has photos only."""
         raise UserError(f"{self.name} has photos and no clips. Choose an encoder of photos, such as encoder=grid.")
 
+    def place(self) -> str:
+        """Where the pictures come from, for a cache to be kept apart from those of others of the same name."""
+        return ""
+
+    def fingerprint(self, example: Example) -> str | None:
+        """What tells a picture from any other without reading it, None where nothing does.
+
+        By default the source's class and name and the example's id and file: a source whose pictures change under
+        these has to say so here.
+        """
+        kind = type(self)
+        return f"{kind.__module__}.{kind.__qualname__} {self.name} {example.id!r} {example.file}"
+
+    def content(self, example: Example) -> str | None:
+        """What tells a picture from any other wherever it lies, None where nothing does. May read it."""
+        return self.fingerprint(example)
+
     def distinct(self, examples: Sequence[Example]) -> list[Example]:
         """Each picture of `examples` once, whatever views of it there are: what words and answers are counted in."""
         return list(examples)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ from captioning.errors import UserError
 from captioning.example import Example
 from captioning.features.foreign_store import open_store
 from captioning.features.formats.base import FeatureFile, Features, plain_id
+from captioning.features.formats.numpy_files import ArrayFolder
 from captioning.features.formats.open import open_features
+from captioning.features.identity import number_of
 from captioning.features.store import FeatureStore
+from captioning.files.fingerprint import content, fingerprint
 from captioning.memory import VisualMemory
 
 log = logging.getLogger("captioning")
@@ -27,6 +31,33 @@ log = logging.getLogger("captioning")
 BATCH = 64  # pictures that are written at once
 BEYOND = 0.02  # of a side, by which a box may leave its picture
 Sizes = Callable[[str], "tuple[float, float] | None"]
+
+
+@dataclass(frozen=True)
+class ImportedFrom:
+    """What tells features of one id from others: the files that hold them. Stands where a picture's `Identity` does."""
+
+    file: FeatureFile
+    key: str
+
+    @property
+    def place(self) -> int:
+        """64 bits of the files' places, sizes and times of change."""
+        return number_of(" ".join(filter(None, map(fingerprint, self._paths()))))
+
+    @property
+    def content(self) -> int:
+        """64 bits of small files' bytes; of one that holds all pictures the name, size and time of change alone."""
+        if isinstance(self.file, ArrayFolder):
+            return number_of(" ".join(filter(None, map(content, self._paths()))))
+        seen = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in self._paths() if path.exists()]
+        return number_of(f"{seen} {self.key}")
+
+    def _paths(self) -> list[Path]:
+        if isinstance(self.file, ArrayFolder):
+            return self.file.paths(self.key)
+        data = self.file.path / "data.mdb"  # beside which a lock lies that changes whenever somebody looks
+        return [data if data.exists() else self.file.path]
 
 
 def import_features(
@@ -45,7 +76,8 @@ def import_features(
     """
     file = open_features(path)
     ids = _distinct(file)
-    store = FeatureStore(folder) if (Path(folder) / "store.json").exists() else None
+    known = {key: ImportedFrom(file, key) for key in ids}
+    store = FeatureStore(folder).for_pictures(known) if (Path(folder) / "store.json").exists() else None
     todo = ids if store is None else store.missing(ids)
     failures: dict[str, UserError] = {}
     for start in range(0, len(todo), BATCH):
@@ -54,14 +86,14 @@ def import_features(
             try:
                 found = file.read(key)
                 found = _normalised(found, f"{path}: {key}", key, sizes) if boxes else _without_boxes(found)
-                store = _created(folder, found, name) if store is None else store
+                store = _created(folder, found, name).for_pictures(known) if store is None else store
                 _fits(found, store, f"{path}: {key}")
                 good[key] = found
             except UserError as error:
                 failures[key] = error
         if good:
             store = store.made_by(*_maker(store.width, name))
-            store.append(list(good), _memory(list(good.values())))
+            store.append(list(good), _memory(list(good.values())), known)
         if progress:
             progress(len(ids) - len(todo) + min(start + BATCH, len(todo)), len(ids))
     if store is None:

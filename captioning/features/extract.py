@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from captioning.encoders.base import Encoder
 from captioning.encoders.reading import read_example
 from captioning.errors import UserError
 from captioning.example import Example
+from captioning.features.identity import Identity, identities
 from captioning.features.store import FeatureStore
 from captioning.features.store_part import COLUMNS
 from captioning.memory import VisualMemory
@@ -32,14 +33,24 @@ LANES = 2  # parts of a batch that are at work at once
 class Pictures(Dataset):
     """Decoded pictures or clips of a source: (example, what the encoder reads or the error)."""
 
-    def __init__(self, source: Source, examples: list[Example], encoder: Encoder):
-        self.source, self.examples, self.encoder = source, examples, encoder
+    def __init__(
+        self,
+        source: Source,
+        examples: list[Example],
+        encoder: Encoder,
+        known: Mapping[int | str, Identity] | None = None,
+    ):
+        self.source, self.examples, self.encoder, self.known = source, examples, encoder, known or {}
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def __getitem__(self, i: int) -> tuple[Example, Any | UserError]:
         try:
+            if (
+                self.examples[i].id in self.known
+            ):  # before the picture is read: one that changes meanwhile is not its own
+                self.known[self.examples[i].id].content  # noqa: B018
             return self.examples[i], read_example(self.encoder, self.source, self.examples[i])
         except UserError as error:
             return self.examples[i], error
@@ -69,10 +80,15 @@ def fill(
     if batch_size < 1:
         raise UserError(f"batch_size is {batch_size}: it is 1 or more")
     digest, examples = encoder.digest(config), list(examples)
+    known = identities(source, encoder, examples)
     mine = [part for batch in share(examples, batch_size, shard) for part in parts(batch)]
     store = None
     if (Path(folder) / "store.json").exists():
-        store = FeatureStore(folder).made_by(config, digest)
+        store = FeatureStore(folder).made_by(config, digest).for_pictures(known)
+        if changed := store.outdated():
+            log.info(
+                f"{folder}: {changed:,} pictures are others than those of their names that it holds; they are added"
+            )
         absent = set(store.missing([example.id for example in examples]))
         todo = [[example for example in part if example.id in absent] for part in mine]
     else:
@@ -86,15 +102,15 @@ def fill(
     unreadable: dict[Example, UserError] = {}
     total = sum(map(len, mine))
     done = total - sum(map(len, todo))
-    for batch, memory in encoded(source, list(filter(None, todo)), encoder, num_workers, device):
+    for batch, memory in encoded(source, list(filter(None, todo)), encoder, num_workers, device, known):
         good = [example for example, picture in batch if not isinstance(picture, UserError)]
         unreadable |= {example: picture for example, picture in batch if isinstance(picture, UserError)}
         if memory is not None:
             if store is None:
                 columns = [name for name in COLUMNS if getattr(memory, name) is not None]
                 about = {"encoder": config, "digest": digest, "width": encoder.width, "columns": columns}
-                store = FeatureStore.create(folder, **about)
-            store.append([example.id for example in good], memory)
+                store = FeatureStore.create(folder, **about).for_pictures(known)
+            store.append([example.id for example in good], memory, known)
         done += len(batch)
         if progress:
             progress(done, total)
@@ -120,7 +136,12 @@ def parts(batch: list[Example]) -> list[list[Example]]:
 
 
 def encoded(
-    source: Source, batches: list[list[Example]], encoder: Encoder, num_workers: int | None, device: str | torch.device
+    source: Source,
+    batches: list[list[Example]],
+    encoder: Encoder,
+    num_workers: int | None,
+    device: str | torch.device,
+    known: Mapping[int | str, Identity] | None = None,
 ) -> Iterator[tuple[list[tuple[Example, Any | UserError]], VisualMemory | None]]:
     """Each batch as it was read, and the memory of what could be; None where nothing could.
 
@@ -140,7 +161,7 @@ def encoded(
             torch.set_num_threads(max(1, threads // lanes))
 
     def look(examples: list[Example]) -> tuple[list[tuple[Example, Any | UserError]], VisualMemory | None]:
-        pictures = Pictures(source, examples, encoder)
+        pictures = Pictures(source, examples, encoder, known)
         batch = list(places.pool.map(pictures.__getitem__, range(len(examples))))
         good = [picture for _, picture in batch if not isinstance(picture, UserError)]
         with torch.inference_mode():

@@ -1,7 +1,10 @@
 """A feature store: what an encoder returned for many pictures, kept on disk. It is only a cache.
 
+A picture is known by its id and by what tells it from others of that id (see identity.py): a store may hold several
+of one id, of which `for_pictures` says which is meant.
+
 A folder with store.json, which says what made it, and any number of parts, each written by one process (see
-feature_part.py). Readers see one store. Several processes or machines may fill one at the same time: each has a part
+store_part.py). Readers see one store. Several processes or machines may fill one at the same time: each has a part
 of its own, and a picture that two of them computed counts once.
 
 Indices are memory-mapped. Values are read from their place in the file straight into the batch, which is as fast as
@@ -14,7 +17,8 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -25,12 +29,15 @@ from torch import Tensor
 
 from captioning.errors import UserError
 from captioning.features.formats.base import plain_id
+from captioning.features.identity import UNKNOWN, Known
 from captioning.features.store_part import COLUMNS, Part, PartWriter, key_of
 from captioning.files.atomic import write_whole
 from captioning.memory import VisualMemory
 
 LARGEST = float(np.finfo(np.float16).max)
-VERSIONS = (1, 2)  # 1 had a single part, in the store's own folder, with its index in JSON lines
+# 1 had a single part, in the store's own folder, with its index in JSON lines; 2 did not say what its pictures were.
+VERSIONS = (1, 2, 3)
+WANTED = np.dtype([("key", "<u8"), ("place", "<u8"), ("content", "<u8")])
 OPEN_FILES = 128  # at once, of which a process may have some hundreds
 
 
@@ -46,6 +53,7 @@ class FeatureStore:
         self.imported = bool(self.about.get("imported"))
         self._writer: PartWriter | None = None
         self._files: dict[Path, BinaryIO] = {}
+        self._wanted: np.ndarray | None = None
         self.refresh()
 
     @classmethod
@@ -88,8 +96,10 @@ class FeatureStore:
         self.parts = [Part(folder, self.width, self.columns) for folder in folders]
         self._starts = np.cumsum([0, *map(len, self.parts)])
         keys = np.concatenate([np.empty(0, np.uint64), *(part.records["key"] for part in self.parts)])
-        order = np.argsort(keys, kind="stable")  # of those with the same id the first counts
-        first = np.r_[True, keys[order][1:] != keys[order][:-1]][: len(keys)]
+        fit = self._fit(keys)
+        order = np.lexsort((-np.arange(len(keys)), -fit, keys))  # of those with the same id the best fit, then the last
+        order = order[fit[order] > 0]
+        first = np.r_[True, keys[order][1:] != keys[order][:-1]][: len(order)]
         self._order = order[first].astype(np.uint32)
         self._keys = keys[self._order]
         self._verified = np.zeros(len(keys), bool)
@@ -104,7 +114,33 @@ class FeatureStore:
         return not self.missing([key])
 
     def __reduce__(self) -> tuple:
-        return FeatureStore, (self.folder,)  # a worker that is not a fork opens it again
+        return _opened, (self.folder, self._wanted)  # a worker that is not a fork opens it again
+
+    def for_pictures(self, pictures: Mapping[int | str, Known]) -> FeatureStore:
+        """From now on an id of `pictures` means that very picture; others under its id count as missing. -> itself
+
+        A picture that lies elsewhere than the one that was stored, or was touched, is compared by its content. What a
+        store of the first versions holds, and a picture that is not there, cannot be compared and is believed.
+        """
+        wanted = np.zeros(len(pictures), WANTED)
+        wanted["key"] = [key_of(self._text(key)) for key in pictures]
+        wanted["place"] = [identity.place for identity in pictures.values()]
+        known = list(pictures.values())
+        order = np.argsort(wanted["key"], kind="stable")
+        self._wanted = wanted[order]
+        self.refresh()
+        if len(self.parts):
+            doubtful = self._doubtful()
+            with ThreadPoolExecutor() as pool:
+                contents = list(pool.map(lambda at: known[order[at]].content, doubtful.tolist()))
+            self._wanted["content"][doubtful] = contents
+            if len(doubtful):
+                self.refresh()
+        return self
+
+    def outdated(self) -> int:
+        """How many ids of `for_pictures` the store has features of, but of other pictures."""
+        return len(self._doubtful())
 
     def missing(self, ids: Iterable[int | str]) -> list[int | str]:
         """Those of `ids` that are not in the store, in order."""
@@ -148,19 +184,24 @@ class FeatureStore:
             parts["classes"] = parts["classes"].long()
         return VisualMemory(mask=torch.from_numpy(np.arange(longest) < counts[:, None]), **parts)
 
-    def append(self, ids: Sequence[int | str], memory: VisualMemory) -> None:
-        """Adds a batch to this process's part. Raises UserError where it cannot be written."""
+    def append(
+        self, ids: Sequence[int | str], memory: VisualMemory, known: Mapping[int | str, Known] | None = None
+    ) -> None:
+        """Adds a batch to this process's part; `known` tells which pictures they are. Raises UserError where it
+        cannot be written.
+        """
         arrays = {name: _array(getattr(memory, name), name) for name in self.columns}
         masks = memory.mask.cpu().numpy()
         empty = [key for key, mask in zip(ids, masks, strict=True) if not mask.any()]
         if empty:
             raise UserError(f"the encoder returned no token for picture {empty[0]!r}, so nothing could look at it")
-        pictures = [
+        values = [
             {name: array[b] if name == "pooled" else array[b][masks[b]] for name, array in arrays.items()}
             for b in range(len(ids))
         ]
         self._writer = self._writer or PartWriter(self.folder, self.width, self.columns)
-        self._writer.append([self._text(key) for key in ids], pictures)
+        origins = known and [(known[key].place, known[key].content) for key in ids]
+        self._writer.append([self._text(key) for key in ids], values, origins)
         self._stale = True
 
     def close(self) -> FeatureStore:
@@ -187,6 +228,27 @@ class FeatureStore:
             if part.torn:
                 wrong[f"the last {part.torn} of {part.folder.name}/index.bin"] = part.folder
         return wrong
+
+    def _fit(self, keys: np.ndarray) -> np.ndarray:
+        """How well each row fits what is wanted: 2 that very picture, 1 believed, 0 another picture."""
+        fit = np.ones(len(keys), np.int8)
+        wanted = self._wanted
+        if wanted is None or not len(wanted) or not len(keys):
+            return fit
+        origins = np.concatenate([part.origins() for part in self.parts])
+        mine = wanted[np.minimum(np.searchsorted(wanted["key"], keys), len(wanted) - 1)]
+        asked = (mine["key"] == keys) & (mine["place"] != UNKNOWN) & (origins["place"] != UNKNOWN)
+        same = (mine["place"] == origins["place"]) | (
+            (mine["content"] == origins["content"]) & (origins["content"] != UNKNOWN)
+        )
+        fit[asked] = np.where(same[asked], 2, 0)
+        return fit
+
+    def _doubtful(self) -> np.ndarray:
+        """Where in what is wanted those are whose id is there, of other pictures alone."""
+        keys = np.concatenate([np.empty(0, np.uint64), *(part.records["key"] for part in self.parts)])
+        absent = ~np.isin(self._wanted["key"], self._keys)
+        return np.flatnonzero(absent & np.isin(self._wanted["key"], keys))
 
     def _fresh(self) -> None:
         if self._stale:
@@ -224,6 +286,12 @@ class FeatureStore:
                 self._files.pop(next(iter(self._files))).close()
             self._files[path] = path.open("rb", buffering=0)
         return self._files[path]
+
+
+def _opened(folder: Path, wanted: np.ndarray | None) -> FeatureStore:
+    store = FeatureStore(folder)
+    store._wanted = wanted
+    return store.refresh()
 
 
 def _array(tensor: Tensor, name: str) -> np.ndarray:

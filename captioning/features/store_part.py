@@ -2,6 +2,7 @@
 
 A folder with
     index.bin    one record of 48 bytes a picture, see RECORD
+    origins.bin  what tells each picture from others of its id, see ORIGIN; not in the first two versions
     ids.jsonl    the ids, one a line
     tokens.bin   float16 (sum of N, D), one picture after the other
     pooled.bin   float16 (pictures, D)
@@ -47,8 +48,10 @@ RECORD = np.dtype(
         ("seal", "<u8"),  # of this record
     ]
 )
+ORIGIN = np.dtype([("place", "<u8"), ("content", "<u8"), ("seal", "<u8")])  # see features/identity.py; 0 is unknown
 # Odd, so that any change within one word changes the sum; not from a generator, so that the format stays what it is.
 FACTORS = np.array([(0x9E3779B97F4A7C15 + 0x632BE59BD9B4E018 * i) % 2**64 for i in range(5)], np.uint64)
+DAMAGED = np.uint64(2**64 - 1)
 SMALL = 4096  # records, below which an index is read: a map costs a file handle, and there may be many parts
 
 
@@ -68,6 +71,21 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def origins(self) -> np.ndarray:
+        """An ORIGIN of each picture: unknown in a part of the first versions, and none that fits where damaged."""
+        path = self.folder / "origins.bin"
+        found = np.zeros(len(self), ORIGIN)
+        if self.seeded and path.exists():
+            try:
+                there = np.fromfile(path, ORIGIN, len(self))
+            except OSError as error:
+                raise UserError(f"{path} cannot be read: {error}") from None
+            good = np.zeros(len(self), bool)
+            good[: len(there)] = _origin_seal(there) == there["seal"]
+            found[: len(there)] = there
+            found["place"][~good] = found["content"][~good] = DAMAGED
+        return found
 
     def place(self, column: str, at: int) -> tuple[Path, int]:
         """The file and the first byte of one picture's values."""
@@ -110,15 +128,22 @@ class PartWriter:
         self._thread, self._syncing = ThreadPoolExecutor(1), None
         try:
             self.folder.mkdir(parents=True)
-            self._files = {name: (self.folder / f"{name}.bin").open("xb") for name in (*columns, "index")}
+            self._files = {name: (self.folder / f"{name}.bin").open("xb") for name in (*columns, "index", "origins")}
             self._files["ids"] = (self.folder / "ids.jsonl").open("xb")
             for folder in (self.folder, store):
                 _sync_folder(folder)
         except OSError as error:
             raise _unwritable(self.folder, error) from None
 
-    def append(self, texts: Sequence[bytes], pictures: Sequence[dict[str, np.ndarray]]) -> None:
+    def append(
+        self,
+        texts: Sequence[bytes],
+        pictures: Sequence[dict[str, np.ndarray]],
+        origins: Sequence[tuple[int, int]] | None = None,
+    ) -> None:
         """Ids as JSON with the values of each: data first, then the records that make them count.
+
+        `origins` are place and content of each, as numbers.
 
         When it returns the system has everything, so that a killed process loses nothing; the disk gets it meanwhile,
         so that an encoder need not wait. After an error the next call overwrites what this one left.
@@ -136,6 +161,11 @@ class PartWriter:
             name: (self.pictures if name == "pooled" else self.rows) * row_bytes(name, self.width) for name in COLUMNS
         }
         data = {name: (starts[name], b"".join(values[name].tobytes() for values in pictures)) for name in pictures[0]}
+        known = np.zeros(len(texts), ORIGIN)
+        if origins is not None:
+            known["place"], known["content"] = np.array(origins, np.uint64).reshape(-1, 2).T
+        known["seal"] = _origin_seal(known)
+        data["origins"] = (self.pictures * ORIGIN.itemsize, known.tobytes())
         self.settle()
         self._write({**data, "ids": (self.name, b"".join(text + b"\n" for text in texts))})
         self._write({"index": (self.pictures * RECORD.itemsize, records.tobytes())})
@@ -191,6 +221,10 @@ def seal(records: np.ndarray) -> np.ndarray:
     """A checksum (P,) of each record's other fields, never 0 for an empty one."""
     words = np.frombuffer(records.tobytes(), "<u8").reshape(-1, RECORD.itemsize // 8)
     return (words[:, : len(FACTORS)] * FACTORS).sum(1, dtype=np.uint64) + np.uint64(1)
+
+
+def _origin_seal(origins: np.ndarray) -> np.ndarray:
+    return origins["place"] * FACTORS[0] + origins["content"] * FACTORS[1] + np.uint64(1)
 
 
 def checksum(values: dict[str, np.ndarray], start: int = 0) -> int:

@@ -18,17 +18,23 @@ from captioning.errors import UserError
 from captioning.example import Example
 from captioning.features import convert
 from captioning.features.extract import Pictures, fill
+from captioning.features.identity import identities, number_of
 from captioning.features.store import FeatureStore
 from captioning.features.store_part import COLUMNS
 from captioning.files.disk_space import require_room
 from captioning.runtime.progress import progress_bar
 
 
-def default_folder(name: str, encoder: dict, digest: str) -> Path:
-    """Where the features of a data set by an encoder are kept when nobody says: one folder a pair."""
+def default_folder(source: Source, encoder: dict, digest: str) -> Path:
+    """Where the features of a data set by an encoder are kept when nobody says: one folder a pair.
+
+    Data sets of one name that lie in different places are different ones.
+    """
     cache = Path(os.environ.get("CAPTIONING_CACHE") or Path.home() / ".cache" / "captioning")
     backbone = str(encoder.get("backbone") or encoder["_target_"].rsplit(".", 1)[-1])
-    return cache / "features" / f"{name}-{backbone.replace('/', '-')}-{digest[:12]}"
+    place = source.place()
+    name = f"{source.name}-{number_of(place):016x}" if place else source.name
+    return cache / "features" / f"{name.replace('/', '-')}-{backbone.replace('/', '-')}-{digest[:12]}"
 
 
 def stored(
@@ -43,7 +49,7 @@ def stored(
         return convert.imported_store(where, source, encoder, config, examples)
     if where is None or encoder.finetune:
         return None, {example.id for example in source.readable(examples)}
-    folder = default_folder(source.name, config, encoder.digest(config)) if where == "auto" else Path(where)
+    folder = default_folder(source, config, encoder.digest(config)) if where == "auto" else Path(where)
     require_room_for_store(folder, encoder, source, examples)
     with progress_bar(f"{source.name} through {type(encoder).__name__}") as report:
         store, unreadable = fill(folder, encoder, config, source, examples, progress=report, **options)
@@ -59,7 +65,9 @@ def require_room_for_store(folder: Path, encoder: Encoder, source: Source, examp
 
     Every picture is taken to need as much as the first that can be read.
     """
-    known = FeatureStore(folder) if (folder / "store.json").exists() else ()
+    known: FeatureStore | tuple[()] = ()
+    if (folder / "store.json").exists():
+        known = FeatureStore(folder).for_pictures(identities(source, encoder, examples))
     todo = [example for example in examples if example.id not in known]
     pictures = (picture for _, picture in Pictures(source, todo[:8], encoder) if not isinstance(picture, UserError))
     if (picture := next(pictures, None)) is None:

@@ -73,6 +73,10 @@ class MovingScenes(Source):
         things = self.scene(example.id).things(self._moment(self.frames // 2))
         return Image.fromarray(render_frames([things], self.size, self._key(example))[0])
 
+    def fingerprint(self, example: Example) -> str:
+        """The world, its rate of frames, which an encoder may look at, and the clip's id."""
+        return f"{self.name}-fps{self.fps} {example.id}"
+
     def draw(self, scene: MovingScene, key: str) -> np.ndarray:
         """Any scene on the ground that `key` stands for. -> (F, size, size, 3) uint8."""
         moments = [self._moment(frame) for frame in range(self.frames)]

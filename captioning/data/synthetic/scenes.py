@@ -64,6 +64,10 @@ class Scenes(Source):
         """The picture, (size, size) RGB."""
         return Image.fromarray(render(self.scene(example.id).things, self.size, f"{self.seed}/{example.id}"))
 
+    def fingerprint(self, example: Example) -> str:
+        """The world and the scene's id, from which everything follows."""
+        return f"{self.name} {example.id}"
+
     def scene(self, number: int) -> Scene:
         """The scene with this id: what is in it, where, and what each of its five captions states."""
         dice = Dice("scenes", self.seed, number)

@@ -35,6 +35,7 @@ class Detector(nn.Module):
 
     class_names: tuple[str, ...]
     size: int  # pixels a side that it wants to see
+    reads_annotations = False  # whether it looks at what a source knows of a picture, and not at the picture alone
     width: int | None = None  # of the features that it has for a box
 
     def read(self, image: Image, example: Example | None) -> tuple[Tensor, ...]:

@@ -26,6 +26,7 @@ class TrueBoxes(Detector):
     """
 
     size = 1
+    reads_annotations = True
 
     def __init__(self, *, class_names: Sequence[str] | None = None):
         super().__init__()

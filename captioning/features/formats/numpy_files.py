@@ -44,6 +44,10 @@ class ArrayFolder:
         """File names without their extension, sorted."""
         return list(self.files)
 
+    def paths(self, key: str) -> list[Path]:
+        """The files that hold one picture's features."""
+        return [path for path in (self.files[key], self.boxes.get(key), self.pooled.get(key)) if path]
+
     def read(self, key: str) -> Features:
         """What the files of that name hold. Raises UserError naming the file."""
         if key not in self.files:
