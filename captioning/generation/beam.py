@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -16,6 +16,7 @@ from captioning.generation.search import Plan, Search
 from captioning.runtime.option_checks import require_number, require_whole
 
 Normalisation = Literal["none", "average", "gnmt"]
+Finished = Literal["keep", "release", "aside"]
 
 RANDOM = "it draws nothing at random; use generation=sampling"
 MEANINGLESS = {
@@ -33,6 +34,7 @@ def beam(
     num_captions: int = 1,
     length_normalisation: Normalisation = "none",
     alpha: float = 0.6,
+    finished: Finished = "keep",
     max_words: int = 20,
     details: bool = False,
     **options: Any,
@@ -42,10 +44,17 @@ def beam(
     Captions are ranked by log-probability, divided by nothing ("none"), by their length ("average"), or by
     ((5 + length) / 6) ** alpha ("gnmt", Wu et al. 2016, arXiv:1609.08144); the length counts EOS. An image stops as
     soon as no unfinished hypothesis can enter its answer. With forced words there are `beam_size` hypotheses for
-    every number of words still to be forced. `options` are those of `captioning.generation.constraints.Limits`.
+    every number of words still to be forced.
+
+    `finished` captions "keep" a place among the hypotheses as long as they are among the likeliest, or "release" it
+    once they are finished, as in most code of the field, or stand "aside" from the beginning, as in transformers. Only
+    without "keep" can a normalised score find all the longer captions that it prefers.
+    `options` are those of `captioning.generation.constraints.Limits`.
     Raises UserError for an option out of range or without meaning here.
     """
-    plan = Plan(beam_size, 1, 0.0, num_captions, norms(length_normalisation, alpha, max_words))
+    require_finished(finished)
+    finished = "release" if finished == "aside" and beam_size == 1 else finished  # one hypothesis is greedy search
+    plan = Plan(beam_size, 1, 0.0, num_captions, norms(length_normalisation, alpha, max_words), finished)
     options = {"max_words": max_words, **options}
     return search(decoder, context, plan, num_captions, options, {**MEANINGLESS, **ONE_BEAM}, details)
 
@@ -60,6 +69,7 @@ def diverse_beam(
     num_captions: int = 1,
     length_normalisation: Normalisation = "none",
     alpha: float = 0.6,
+    finished: Finished = "keep",
     max_words: int = 20,
     details: bool = False,
     **options: Any,
@@ -78,7 +88,9 @@ def diverse_beam(
     if diversity < 0:
         raise UserError(f"generation.diversity is {diversity}: it is 0 or above")
     captions = -(-num_captions // groups)
-    plan = Plan(beam_size // groups, groups, diversity, captions, norms(length_normalisation, alpha, max_words))
+    require_finished(finished)
+    divisors = norms(length_normalisation, alpha, max_words)
+    plan = Plan(beam_size // groups, groups, diversity, captions, divisors, finished)
     options = {"max_words": max_words, **options}
     return search(decoder, context, plan, num_captions, options, MEANINGLESS, details)
 
@@ -97,6 +109,12 @@ def norms(kind: str, alpha: float, max_words: int) -> list[float]:
     if alpha < 0:
         raise UserError(f"generation.alpha is {alpha}: it is 0 (longer captions gain nothing) or above")
     return [((5 + length) / 6) ** alpha for length in lengths]
+
+
+def require_finished(finished: str) -> None:
+    """Raises UserError for a way of treating finished captions that there is not."""
+    if finished not in get_args(Finished):
+        raise UserError(f"generation.finished is {finished!r}: it is {', '.join(get_args(Finished))}")
 
 
 def check_counts(num_captions: int, beam_size: int) -> None:

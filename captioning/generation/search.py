@@ -1,13 +1,16 @@
 """The one beam search behind `beam` and `diverse_beam`.
 
-A beam holds the likeliest hypotheses of an image, finished or not: a finished one keeps its place for as long as it is
-among them. So one hypothesis finds what greedy search finds, and as many as there are captions find the best one. With
+A beam holds the likeliest hypotheses of an image. Where it keeps finished ones, one has its place for as long as it is
+among them: one hypothesis finds what greedy search finds, and as many as there are captions find the best one. Where
+it releases them, a finished one takes a place in the step that finishes it and none later, so that longer captions,
+which a normalised score may prefer, are not crowded out. Where they stand aside it takes no place even then. With
 forced words an image has a beam for every number of words still to be forced; with groups, a set of beams for each.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -30,6 +33,7 @@ class Plan:
     diversity: float  # log-probability that a word costs a group for each hypothesis of earlier groups that says it
     captions: int  # best captions to keep of every group
     norms: list[float]  # what a log-probability is divided by, by length; never falls
+    finished: Literal["keep", "release", "aside"] = "keep"
 
 
 @dataclass
@@ -54,7 +58,10 @@ class Ended(State):
 
 @dataclass
 class Chosen:
-    """The candidates that got a place in a beam, beam after beam: S = G * (forced words + 1) * width. -inf: no one."""
+    """The candidates that got a place in a beam, beam after beam: S = G * (forced words + 1) * width. -inf: no one.
+
+    Twice the width where finished ones stand aside.
+    """
 
     index: Tensor  # (B, S) into the candidates
     scores: Tensor  # (B, S) log-probability
@@ -90,7 +97,7 @@ class Search:
         for step in range(self.limits.max_words):
             logits, state, _ = decoder.step(context, state, beams.last)  # (B, R, V)
             candidates = self.expand(beams, logits.float(), step)
-            chosen, ended = self.choose(candidates, ended)
+            chosen, ended = self.choose(candidates, ended, step)
             beams, ended, rows = self.advance(chosen, candidates, beams, ended, step)
             if due(step, self.device):
                 live = beams.scores > -torch.inf  # (B, S), empty rows last
@@ -129,7 +136,8 @@ class Search:
             open_demands = self.forced.remaining[beams.forced] > 0
             logits[..., EOS] = logits[..., EOS].masked_fill(open_demands, -torch.inf)
         # the words of earlier groups may all be among a row's best, and too dear
-        values, ids = best_words(logits, min(self.plan.width * self.plan.groups, size))
+        aside = self.plan.finished == "aside"  # an end among a row's best is no loss to its other words
+        values, ids = best_words(logits, min(self.plan.width * self.plan.groups + aside, size))
         kind = torch.zeros(ids.shape[-1], dtype=torch.long, device=self.device)
         if self.forced:
             values = torch.cat([values, forcing], -1)
@@ -145,7 +153,7 @@ class Search:
         group = beams.group[:, row]
         return Candidates(row, ids.flatten(1), scores.flatten(1), group, state.flatten(1), remaining.flatten(1))
 
-    def choose(self, candidates: Candidates, ended: Ended) -> tuple[Chosen, Ended]:
+    def choose(self, candidates: Candidates, ended: Ended, step: int) -> tuple[Chosen, Ended]:
         """Fills every beam with its best: candidates, and the finished hypotheses that are still among them."""
         plan, indices, scores, beam = self.plan, [], [], []
         levels = 1 + (self.forced.needed if self.forced else 0)
@@ -155,7 +163,13 @@ class Search:
             for level in range(levels):
                 mine = (candidates.group == group) & (candidates.remaining == level)
                 pool = candidates.scores.masked_fill(~mine, -torch.inf)
-                index, score, finished = best_of(pool, price, ended.beam[:, group] if level == 0 else None, plan.width)
+                if plan.finished == "aside":
+                    ending = candidates.words == EOS if step < self.limits.max_words - 1 else None
+                    index, score = best_aside(pool, pool - price, ending, plan.width)
+                    finished = ended.beam[:, group]
+                else:
+                    holding = ended.beam[:, group] if level == 0 and plan.finished == "keep" else None
+                    index, score, finished = best_of(pool, price, holding, plan.width)
                 indices.append(index)
                 scores.append(score)
                 if level == 0:
@@ -216,6 +230,25 @@ class Search:
         """All groups' captions together, best first: (B, G * captions, max_words) and (B, G * captions)."""
         scores, order = ended.scores.flatten(1).sort(dim=1, descending=True, stable=True)
         return select_rows(ended.words.flatten(1, 2), order), scores
+
+
+def best_aside(pool: Tensor, rank: Tensor, ending: Tensor | None, width: int) -> tuple[Tensor, Tensor]:
+    """The best `width` of candidates that go on, and those that end among the best `width` of all.
+
+    pool (B, C) of scores, rank (B, C) by which they are chosen, ending (B, C); None where nothing is left to go on.
+    -> candidates (B, 2 * width) and their scores, -inf for none.
+    """
+    if ending is None:
+        ending = torch.zeros_like(pool, dtype=torch.bool)
+    order = rank.sort(dim=1, descending=True, stable=True).indices
+    ends = ending.gather(1, order)
+    going = (~ends).cumsum(1) <= width
+    taken = torch.where(ends, torch.arange(order.shape[1], device=order.device) < width, going)
+    places = (~taken).byte().argsort(dim=1, stable=True)[:, : 2 * width]
+    index = order.gather(1, places)
+    scores = pool.gather(1, index).masked_fill(~taken.gather(1, places), -torch.inf)
+    missing = 2 * width - index.shape[1]
+    return torch.nn.functional.pad(index, (0, missing)), torch.nn.functional.pad(scores, (0, missing), value=-torch.inf)
 
 
 def best_of(pool: Tensor, price: Tensor | float, finished: Tensor | None, width: int) -> tuple[Tensor, Tensor, Tensor]:

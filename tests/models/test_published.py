@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 import torch
 
+from captioning.commands.import_model import run as import_verb
 from captioning.errors import UserError
 from captioning.generation.beam import beam
 from captioning.generation.greedy import greedy
 from captioning.memory import VisualMemory
+from captioning.models.bundle import load_bundle
 from captioning.models.published.importing import import_checkpoint
 from captioning.models.published.pickles import as_dict, read_pickle
+from captioning.tasks.captioning.caption import describe
 from captioning.text.vocabulary import BOS, EOS, PAD, UNK
 
 THEIRS = ("newfc", "att2in2", "updown", "updown_bn", "transformer", "aoa")
@@ -294,3 +297,16 @@ def test_weights_that_nothing_here_uses_are_refused(checkpoints, tmp_path):
     shutil.copy(folder / "infos_updown.pkl", tmp_path)
     torch.save(torch.load(folder / "model.pth") | {"box_embed.weight": torch.ones(2)}, tmp_path / "model.pth")
     assert "box_embed.weight" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["aoa", "transformer", "updown_bn"])
+def test_an_imported_model_is_saved_and_says_the_same(checkpoints, tmp_path, name):
+    folder = checkpoints / "image_captioning_pytorch" / name
+    assert import_verb(str(folder), tmp_path / "model", words=None, heads=8, regions=50, half=False) == 0
+    expected, bundle = read(folder / "expected.npz"), load_bundle(tmp_path / "model")
+    memory = VisualMemory(expected["att_feats"], expected["att_masks"] > 0, expected["fc_feats"])
+    ours = [
+        one[0].words for one in describe(bundle.task.decoder, memory, bundle.task.vocabulary, bundle.task.generation)
+    ]
+    words = as_dict(read_pickle(next(folder.glob("infos*"))))["vocab"]
+    assert ours == [[words[str(i)] for i in row if i] for row in expected["caption_beam_5"].tolist()]

@@ -13,6 +13,7 @@ from captioning.encoders.base import Encoder
 from captioning.encoders.imported import Imported, configuration
 from captioning.errors import UserError
 from captioning.generation.beam import beam
+from captioning.models.bundle import target
 from captioning.models.published import image_captioning_pytorch, meshed_memory, tutorial
 from captioning.models.published.pickles import as_dict, one_line, read_pickle
 from captioning.models.published.weights import Weights, read_tensors
@@ -29,7 +30,8 @@ class Published:
     encoder: Encoder
     decoder: Decoder
     vocabulary: Vocabulary
-    generation: dict[str, Any]  # `_target_` and keywords
+    search: Callable  # of `captioning.generation`
+    search_options: dict[str, Any]
     encoder_config: dict[str, Any]
     decoder_config: dict[str, Any]
     origin: str  # one sentence for the model's card
@@ -73,16 +75,12 @@ def published(decoder: Decoder, settings: dict[str, Any], vocabulary: Vocabulary
         encoder=Imported(width=width, name=FEATURES).eval(),
         decoder=decoder,
         vocabulary=vocabulary,
-        generation={"_target_": name_of(beam), "beam_size": 5, "max_words": vocabulary.max_words},
+        search=beam,
+        search_options={"beam_size": 5, "max_words": vocabulary.max_words},
         encoder_config=configuration(width, FEATURES),
-        decoder_config={"_target_": name_of(kind), **settings},
+        decoder_config={"_target_": target(kind), **settings},
         origin=f"Imported from a checkpoint of {origin}, whose terms it keeps. It reads features that others computed.",
     )
-
-
-def name_of(part: Callable) -> str:
-    """What a configuration calls a class or function."""
-    return f"{part.__module__}.{part.__qualname__}"
 
 
 def find_weights(source: Path) -> Path:
