@@ -8,9 +8,11 @@ from typing import Any
 
 from captioning.errors import UserError
 from captioning.generation.output import Generated
+from captioning.text.subwords import Subwords
 from captioning.text.tokenizer import tokenize
-from captioning.text.vocabulary import UNK, Vocabulary
+from captioning.text.vocabulary import Vocabulary
 
+SINGLE = ("forbidden_words", "forbidden_endings")  # which would forbid each part of a word by itself
 LISTS = ("forbidden_words", "forbidden_endings", "forced_prefix")
 
 
@@ -52,10 +54,13 @@ def phrase_ids(option: str, phrase: int | str | Sequence[int], vocabulary: Vocab
         raise UserError(f"generation.{option} holds {phrase}: YAML reads on, off, yes and no so; quote them")
     if not isinstance(phrase, str):
         return [phrase] if isinstance(phrase, int) else list(phrase)
-    words = tokenize(phrase)
-    if not words:
+    if not tokenize(phrase):
         raise UserError(f"generation.{option} holds {phrase!r}, which has no word in it")
-    for word in words:
-        if vocabulary.ids.get(word, UNK) <= UNK:
-            raise UserError(f"generation.{option} holds {word!r}, which is not in the model's vocabulary")
-    return [vocabulary.ids[word] for word in words]
+    try:
+        ids = vocabulary.spell(phrase, first=option == "forced_prefix")
+    except KeyError as error:
+        word = error.args[0]
+        raise UserError(f"generation.{option} holds {word!r}, which is not in the model's vocabulary") from None
+    if isinstance(vocabulary, Subwords) and option in SINGLE and len(ids) > 1:
+        raise UserError(f"generation.{option} holds {phrase!r}, which is {len(ids)} tokens to this model, not one")
+    return ids

@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 
-from captioning.models.bundle import load_bundle
+from captioning.errors import UserError
+from captioning.models.bundle import Bundle, load_bundle
+from captioning.models.published.layout import is_hub_folder, looks_like_a_name
 from captioning.models.shipped import default_model, find_model
 
 
@@ -17,9 +19,29 @@ def load(
 ) -> Any:
     """What a model can do, as its task's predictor: a `Captioner` for a model that writes captions.
 
-    `model` is a bundle's folder, a run's folder, the name of either in `runs/`, or a shipped model's name; None takes
-    the model that is shipped. Runs none of the bundle's code; `allow` names your own packages whose encoders, decoders
-    or tasks it may use. Raises UserError where there is no such model, or it is damaged.
+    `model` is a bundle's folder, a run's folder, the name of either in `runs/`, or a shipped model's name, or of a
+    captioner of the model hub (OWNER/MODEL, or a folder in its layout); None takes the model that is shipped. Runs none
+    of the bundle's code; `allow` names your own packages whose encoders, decoders or tasks it may use. Raises UserError
+    where there is no such model, or it is damaged.
     """
-    bundle = load_bundle(find_model(default_model() if model is None else model), allow=allow)
+    bundle = find_bundle(default_model() if model is None else model, allow)
     return bundle.task.predictor(bundle, device)
+
+
+def find_bundle(model: str | Path, allow: Sequence[str] = ()) -> Bundle:
+    """The finished model that a name or folder means, one in the layout of the model hub among them."""
+    if is_hub_folder(Path(model)) or (looks_like_a_name(str(model)) and not is_here(model)):
+        from captioning.models.published.importing import import_checkpoint
+        from captioning.tasks.captioning.published import as_bundle
+
+        return as_bundle(import_checkpoint(Path(model)))
+    return load_bundle(find_model(model), allow=allow)
+
+
+def is_here(model: str | Path) -> bool:
+    """Whether a bundle or run is meant."""
+    try:
+        find_model(model)
+    except UserError:
+        return False
+    return True

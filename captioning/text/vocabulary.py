@@ -62,6 +62,23 @@ class Vocabulary:
                 words.append(self.words[i])
         return words
 
+    def text(self, ids: Iterable[int]) -> str:
+        """What ids say, as a person would write it."""
+        return sentence(self.decode(ids))
+
+    def groups(self, ids: Iterable[int]) -> list[list[int]]:
+        """For each word of `decode`, the places of its tokens: a word is one."""
+        ids = list(ids)
+        return [[place] for place, i in enumerate(ids[: (*ids, EOS).index(EOS)]) if i > UNK]
+
+    def spell(self, phrase: str, *, first: bool = False) -> list[int]:
+        """Ids of a phrase, read as captions are. Raises KeyError naming the word that is not here."""
+        words = tokenize(phrase)
+        for word in words:
+            if self.ids.get(word, UNK) <= UNK:
+                raise KeyError(word)
+        return [self.ids[word] for word in words]
+
     def to_json(self) -> str:
         """One JSON object: `words` (without specials) and `max_words`."""
         content = {"words": self.words[len(SPECIALS) :], "max_words": self.max_words}

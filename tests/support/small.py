@@ -13,6 +13,7 @@ from captioning.decoders.ensemble import Ensemble
 from captioning.decoders.hierarchical_attention import HierarchicalAttention
 from captioning.decoders.mean_pool import MeanPool
 from captioning.decoders.meshed_memory import MeshedMemory
+from captioning.decoders.prefix_transformer import PrefixTransformer
 from captioning.decoders.retrieval import RetrievalDecoder
 from captioning.decoders.s2vt import S2VT
 from captioning.decoders.show_and_tell import ShowAndTell
@@ -51,6 +52,7 @@ SINGLE = {
     "transformer_of_many_options": lambda: Transformer(
         **SMALL_TRANSFORMER, encoder_layers=2, positions="learned", longest=8, tied=True
     ),
+    "prefix_transformer": lambda: PrefixTransformer(**SMALL_TRANSFORMER, longest=64),
     "meshed_memory": lambda: MeshedMemory(**SMALL_TRANSFORMER, encoder_layers=2, slots=3),
     "meshed_memory_with_places": lambda: MeshedMemory(**SMALL_TRANSFORMER, token_positions=True),
     "attention_on_attention": lambda: AttentionOnAttention(**SIZES, width=16, heads=4, refining_layers=2),

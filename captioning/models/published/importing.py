@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from captioning.decoders.base import Decoder
-from captioning.encoders.base import Encoder
 from captioning.encoders.imported import Imported, configuration
 from captioning.errors import UserError
 from captioning.generation.beam import beam
 from captioning.models.bundle import target
 from captioning.models.published import image_captioning_pytorch, meshed_memory, tutorial
+from captioning.models.published.hub import fetch, import_hub
+from captioning.models.published.layout import is_hub_folder, looks_like_a_name
+from captioning.models.published.parts import Published
 from captioning.models.published.pickles import as_dict, one_line, read_pickle
 from captioning.models.published.weights import Weights, read_tensors
 from captioning.text.vocabulary import Vocabulary
@@ -23,28 +23,17 @@ FEATURES = "imported"  # what a store of `captioning extract import=` calls what
 PICKLES = (".pkl", ".pickle")
 
 
-@dataclass(frozen=True)
-class Published:
-    """A checkpoint of others as the parts of a model here."""
-
-    encoder: Encoder
-    decoder: Decoder
-    vocabulary: Vocabulary
-    search: Callable  # of `captioning.generation`
-    search_options: dict[str, Any]
-    encoder_config: dict[str, Any]
-    decoder_config: dict[str, Any]
-    origin: str  # one sentence for the model's card
-
-
 def import_checkpoint(
     source: Path, *, words: Path | None = None, heads: int = meshed_memory.HEADS, regions: int = meshed_memory.REGIONS
 ) -> Published:
-    """What a folder or a file of weights holds. `words` is the side file where it does not lie beside them.
+    """What a folder, a file of weights, or a name of the model hub holds.
 
+    `words` is the side file where it does not lie beside the weights.
     `heads` and `regions` are what meshed-memory's files do not say: heads of attention, and the number to which its
     authors fill up the regions of a photo with zeros. Raises UserError naming what is missing or unknown.
     """
+    if looks_like_a_name(str(source)) or is_hub_folder(source):
+        return import_hub(source if is_hub_folder(source) else fetch(str(source)), str(source))
     weights_file = find_weights(source)
     content = read_tensors(weights_file)
     if isinstance(module := as_dict(content).get("decoder"), tutorial.Record):

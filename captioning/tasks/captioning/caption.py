@@ -13,7 +13,8 @@ from PIL import Image
 from captioning.decoders.base import Decoder
 from captioning.generation.word_options import with_vocabulary
 from captioning.memory import VisualMemory
-from captioning.text.vocabulary import EOS, Vocabulary, sentence
+from captioning.text.subwords import Subwords
+from captioning.text.vocabulary import EOS, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Caption:
 def describe(
     decoder: Decoder,
     memory: VisualMemory,
-    vocabulary: Vocabulary,
+    vocabulary: Vocabulary | Subwords,
     generation: Callable,
     *,
     details: bool = False,
@@ -70,18 +71,27 @@ def describe(
 def _caption(
     generated, memory, vocabulary, b: int, k: int, ids: list[int], score: float, details: bool, class_names
 ) -> Caption:
-    text = vocabulary.decode(ids)
+    words, text = vocabulary.decode(ids), vocabulary.text(ids)
     if not details:
-        return Caption(sentence(text), score, text)
-    length = ids.index(EOS) + 1 if EOS in ids else len(text)
+        return Caption(text, score, words)
+    groups = vocabulary.groups(ids)  # of a word's tokens, whose probabilities multiply and whose attention is averaged
+    chances = generated.log_probabilities[b, k].tolist()
+    ends = [chances[ids.index(EOS)]] if EOS in ids else []
     real = memory.mask[b].cpu()
     attention, classes = generated.attention, memory.classes if class_names else None
     return Caption(
-        sentence(text),
-        score,
         text,
-        generated.log_probabilities[b, k, :length].tolist(),
-        None if attention is None else attention[b, k, : len(text)].float().cpu()[:, real].numpy(),
+        score,
+        words,
+        [sum(chances[place] for place in group) for group in groups] + ends,
+        None if attention is None else by_word(attention[b, k].float().cpu()[:, real], groups),
         None if memory.boxes is None else memory.boxes[b].cpu()[real].numpy(),
         None if classes is None else [class_names[number] for number in classes[b].cpu()[real].tolist()],
     )
+
+
+def by_word(attention: torch.Tensor, groups: Sequence[Sequence[int]]) -> np.ndarray:
+    """attention (T, N) of tokens, the places of each word's tokens -> (words, N), the mean over a word's tokens."""
+    if all(len(group) == 1 for group in groups):
+        return attention[[group[0] for group in groups]].numpy()
+    return torch.stack([attention[list(group)].mean(0) for group in groups]).numpy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from captioning.models.bundle import Bundle, target
-from captioning.models.published.importing import Published
+from captioning.models.published.parts import Published
 from captioning.tasks.captioning.task import Captioning
 
 

@@ -23,6 +23,8 @@ from captioning.tasks.base import Build, Parts, Task
 from captioning.tasks.captioning.augmentation import Augmentation
 from captioning.tasks.captioning.caption import describe
 from captioning.tasks.captioning.objectives import CrossEntropy, Objective, target_mask
+from captioning.text.subwords import Subwords
+from captioning.text.vocabularies import read_vocabulary
 from captioning.text.vocabulary import BOS, PAD, Vocabulary
 
 MAX_WORDS = 1000  # of a caption; a search sets memory aside for the longest
@@ -68,7 +70,7 @@ class Captioning(Task):
         self.in_training = {"validation": validation, "objective": objective, "augmentation": augmentation}
         self.vocabulary_options = dict(vocabulary or {})
         self.captions_per_image, self.seed = captions_per_image, seed
-        self.vocabulary: Vocabulary | None = None
+        self.vocabulary: Vocabulary | Subwords | None = None
         self.decoder: Decoder | None = None
         self.generation: Callable | None = None
         self.validation: Callable | None = None
@@ -183,7 +185,7 @@ class Captioning(Task):
         place = f"{where}/vocabulary.json"
         if "vocabulary.json" not in texts:
             raise UserError(f"{place} is missing: the model folder is incomplete")
-        self.vocabulary = Vocabulary.from_json(texts["vocabulary.json"], place)
+        self.vocabulary = read_vocabulary(texts["vocabulary.json"], place)
         if not 1 <= self.vocabulary.max_words <= MAX_WORDS:
             raise UserError(f"{place}: max_words is {self.vocabulary.max_words}, not within 1 to {MAX_WORDS}")
 
