@@ -68,6 +68,14 @@ def caption(
         Optional[int], typer.Option(min=1, max=MOST, help="Beams; 1 is greedy.", show_default="the model's")
     ] = None,
     num_captions: Annotated[int, typer.Option(min=1, max=MOST, help="Captions for each photo, best first.")] = 1,
+    prefix: Annotated[Optional[str], typer.Option(help="The words that each sentence begins with.")] = None,
+    word: Annotated[Optional[list[str]], typer.Option(help="A word or phrase to contain; may be repeated.")] = None,
+    min_words: Annotated[Optional[int], typer.Option(min=1, max=MOST, help="Words at least.")] = None,
+    max_words: Annotated[Optional[int], typer.Option(min=1, max=MOST, help="Words at most.")] = None,
+    samples: Annotated[Optional[int], typer.Option(min=1, max=MOST, help="Draw so many sentences at random.")] = None,
+    temperature: Annotated[Optional[float], typer.Option(help="Of drawing: above 1 bolder, below 1 surer.")] = None,
+    top_p: Annotated[Optional[float], typer.Option(help="Draw from the likeliest words of this share.")] = None,
+    seed: Annotated[Optional[int], typer.Option(help="Of drawing: the same seed, the same sentences.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line: file, caption, score.")] = False,
     attention: Annotated[
         Optional[Path], typer.Option(help="Write a picture of where the model looked, word by word, into this folder.")
@@ -82,9 +90,14 @@ def caption(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, max=MOST, help="Photos that the model sees at once.")] = 16,
     sidecar: Annotated[bool, typer.Option("--sidecar", help="Write photo.txt beside each photo.")] = False,
+    sidecar_ending: Annotated[
+        Optional[str], typer.Option(help="As --sidecar, with this ending: .caption", show_default=".txt")
+    ] = None,
     output: Annotated[Optional[Path], typer.Option(help="Append to this .jsonl or .csv file.")] = None,
-    skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Only photos without captions.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace captions that are there.")] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave what is there, and do the rest.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
 ) -> None:
     """Print a sentence for each photo or clip, one line a file, or write them to files, for many of them.
 
@@ -96,24 +109,44 @@ def caption(
     def verb() -> int:
         from captioning.commands import caption as one_by_one
         from captioning.commands import caption_to_files
+        from captioning.commands.caption_files import Existing
 
-        options = {"num_captions": num_captions} if num_captions > 1 else {}
-        if beam_size is not None:
-            options["beam_size"] = beam_size
+        options = {
+            "num_captions": num_captions if num_captions > 1 else None,
+            "beam_size": beam_size,
+            "forced_prefix": [prefix] if prefix is not None else None,
+            "forced_words": list(word or ()) or None,
+            "min_words": min_words,
+            "max_words": max_words,
+            "num_samples": samples,
+            "temperature": temperature,
+            "top_p": top_p,
+            "seed": seed,
+        }
+        options = {name: value for name, value in options.items() if value is not None}
+        existing = Existing(keep=skip_existing, overwrite=overwrite)
+        ending = sidecar_ending if sidecar_ending is not None else ".txt" if sidecar else None
+        if (skip_existing or overwrite) and not any(
+            place is not None for place in (ending, output, into, page, attention)
+        ):
+            raise UserError(
+                "--skip-existing and --overwrite are about files that are written: give --sidecar, --output, --into, "
+                "--page or --attention, too"
+            )
         common = {"model": model, "options": options, "recursive": recursive, "device": device}
-        files = {"sidecar": sidecar, "output": output, "skip_existing": skip_existing, "overwrite": overwrite}
+        common["existing"] = existing
         if every is not None or format is not None or into is not None or page is not None:
             if attention is not None or (json and format not in (None, "json")):
                 raise UserError("--attention and --json do not go with --every, --format, --into and --page")
-            if any(files.values()):
+            if ending is not None or output is not None:
                 raise UserError("--sidecar and --output do not go with --every, --format, --into and --page")
             from captioning.commands.caption_clips import run as run_on_clips
 
             kind = format or ("json" if json else "text")
             return run_on_clips(paths, **common, kind=kind, every=every, into=into, page=page)
         common |= {"attention": attention, "batch_size": batch_size}
-        if sidecar or output:
-            return caption_to_files.run(paths, **common, **files)
+        if ending is not None or output is not None:
+            return caption_to_files.run(paths, **common, sidecar=ending, output=output)
         return one_by_one.run(paths, **common, as_json=json)
 
     finish(verb)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from captioning.commands.caption_files import json_line, printable
+from captioning.commands.caption_files import Existing, json_line, printable
 from captioning.commands.several_devices import device_names, stream_on
 from captioning.errors import UserError
 from captioning.files.atomic import unused_name
@@ -30,9 +30,10 @@ def run(
     recursive: bool,
     device: str | None,
     batch_size: int = 16,
+    existing: Existing = Existing(),
 ) -> int:
     """One line a photo. -> exit status: 1 where a photo could not be read, each named on stderr, the others done."""
-    strips = AttentionStrips(attention) if attention else None
+    strips = AttentionStrips(attention, existing) if attention else None
     files, failures = expand(paths, recursive)
     streamed = stream_on(
         device_names(device), model, files, batch_size=batch_size, details=strips is not None, options=options
@@ -82,15 +83,16 @@ class AttentionStrips:
     """A folder with a picture for each photo: where the model looked, word by word.
 
     `dog.jpg` has its strip in `dog.png`; further photos of that name, from other folders, in `dog-2.png`, ...
+    A strip that is there already is treated as `existing` says.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, existing: Existing = Existing()):
         """Makes the folder. Raises UserError where that cannot be."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"--attention {folder}: {error.strerror}. Choose a folder that can be written") from None
-        self.folder, self.taken, self.warned = folder, set(), False
+        self.folder, self.existing, self.taken, self.warned = folder, existing, set(), False
 
     def write(self, file: Path, caption: Caption) -> None:
         """Draws the strip of one caption. Raises UserError where it cannot be written.
@@ -108,6 +110,8 @@ class AttentionStrips:
             self.warned = True
             return
         path = self.folder / f"{unused_name(file.stem, self.taken)}.png"
+        if not self.existing.may_write(path):
+            return
         try:
             picture, panel = as_picture(file, SEEN), 192 if caption.boxes is None else 256  # room for labels
             strip = attention_strip(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from captioning.commands.caption import complain, expand, line
+from captioning.commands.caption_files import Existing
 from captioning.errors import UserError
 from captioning.files.atomic import unused_name, write_whole
 from captioning.media.clip import Clip, FrameSampling
@@ -71,11 +73,13 @@ def run(
     page: Path | None,
     recursive: bool,
     device: str | None,
+    existing: Existing = Existing(),
 ) -> int:
     """Sentences for each clip and photo, in one of FORMATS. -> exit status: 1 where a file could not be done.
 
     `every` asks for a sentence for each so many seconds of a clip; `into` is a folder for a subtitle file of each
-    clip, which a single clip's go without, to standard output; `page` is an HTML file with the frames.
+    clip, which a single clip's go without, to standard output; `page` is an HTML file with the frames. What
+    is there already is treated as `existing` says.
     """
     if kind not in FORMATS:
         raise UserError(f"--format {kind}: choose one of {', '.join(FORMATS)}")
@@ -83,18 +87,25 @@ def run(
         raise UserError(f"--every {every:g}: give a number of seconds above 0")
     if into is not None and kind not in KINDS:
         raise UserError(f"--into {into}: takes subtitles, so --format srt or --format vtt")
+    if page is not None and not existing.may_write(page):
+        raise UserError(f"--page {page} is there, and holds all files at once: --overwrite replaces it")
     files, failures = expand(paths, recursive)
+    if kind in KINDS and into is None and len(files) > 1:
+        raise UserError(f"{len(files)} files make {len(files)} subtitle files: --into FOLDER takes them")
+    if kind in KINDS:
+        tell = Subtitles(kind, into, existing)
+        files, refused = tell.chosen(files)
+        failures += refused
+        if not files:
+            return 1 if failures else 0
+    else:
+        tell = Lines(kind, timed=every is not None, alone=len(files) == 1)
     if any(map(named_clip, files)):
         READERS.prepare()  # while the model is loaded
     captioner = load(model, device=device)
-    if kind in KINDS and into is None and len(files) > 1:
-        raise UserError(f"{len(files)} files make {len(files)} subtitle files: --into FOLDER takes them")
-    tell = Subtitles(kind, into) if kind in KINDS else Lines(kind, timed=every is not None, alone=len(files) == 1)
     shown = ClipPage(f"What a model says of {len(files)} file{'s' if len(files) != 1 else ''}") if page else None
     for captioned in each_file(captioner, files, every, options):
         try:
-            if captioned.error:
-                raise captioned.error
             tell(captioned)
             if shown:
                 frames, times = looks(captioned.file)
@@ -172,6 +183,8 @@ class Lines:
         self.as_json, self.timed, self.alone = kind == "json", timed, alone
 
     def __call__(self, captioned: CaptionedFile) -> None:
+        if captioned.error:
+            raise captioned.error
         timed = self.timed and is_moving(captioned.file)
         for cue, found in captioned.captions:
             alone = self.alone and (timed or len(found) == 1)
@@ -187,17 +200,44 @@ class Lines:
 
 
 class Subtitles:
-    """Writes a subtitle file for each clip, to standard output where there is no folder for them."""
+    """Writes a subtitle file for each clip, to standard output where there is no folder for them.
 
-    def __init__(self, kind: str, folder: Path | None):
-        self.kind, self.folder = kind, folder
-        self.taken: set[str] = set()
+    `clip.mp4` has its subtitles in `clip.srt`; further clips of that name, from other folders, in `clip-2.srt`, ...
+    """
+
+    def __init__(self, kind: str, folder: Path | None, existing: Existing = Existing()):
+        self.kind, self.folder, self.existing = kind, folder, existing
+        self.places: deque[Path | None] = deque()  # of the files chosen, in their order; None for a photo
+
+    def chosen(self, files: Iterable[Path]) -> tuple[list[Path], int]:
+        """The files to be done, and how many are refused because their subtitles are there, each named on stderr."""
+        chosen, taken, kept, refused = [], set(), [], 0
+        for file in files:
+            place = None
+            if self.folder is not None and is_moving(file):
+                place = self.folder / f"{unused_name(file.stem, taken)}.{self.kind}"
+                try:
+                    if not self.existing.may_write(place):
+                        kept.append(place)
+                        continue
+                except UserError as error:
+                    complain(f"{file}: {error}")
+                    refused += 1
+                    continue
+            self.places.append(place)
+            chosen.append(file)
+        if kept:
+            complain(f"{len(kept):,} left as they are, the first is {kept[0]}")
+        return chosen, refused
 
     def __call__(self, captioned: CaptionedFile) -> None:
+        place = self.places.popleft()
+        if captioned.error:
+            raise captioned.error
         if not is_moving(captioned.file):
             raise UserError(f"{captioned.file} is a photo, which has no times: --format text or json")
         text = "".join(subtitles((cue for cue, _ in captioned.captions), self.kind))
-        if self.folder is None:
+        if place is None:
             print(text, end="", flush=True)
         else:
-            write_whole(self.folder / f"{unused_name(captioned.file.stem, self.taken)}.{self.kind}", text)
+            write_whole(place, text)

@@ -8,18 +8,24 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import math
 import os
-from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from captioning.errors import UserError
 from captioning.files.atomic import write_whole
+from captioning.media.finding import BESIDE
+from captioning.media.kinds import CLIP_EXTENSIONS, IMAGE_EXTENSIONS, content_kind
 
 if TYPE_CHECKING:
     from captioning.tasks.captioning.caption import Caption
+
+log = logging.getLogger("captioning")
 
 COLUMNS = ("file", "caption", "score")
 
@@ -32,6 +38,26 @@ class Output(Protocol):
 
     def write(self, file: Path, captions: Sequence[Caption]) -> None:
         """Adds the captions of a photo, all or none. Raises UserError where that cannot be."""
+
+
+@dataclass(frozen=True)
+class Existing:
+    """What is done with a file that is there: it stays (`keep`), is replaced (`overwrite`), or is refused."""
+
+    keep: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.keep and self.overwrite:
+            raise UserError("--skip-existing keeps what is there and --overwrite replaces it: give one of them")
+
+    def may_write(self, path: Path) -> bool:
+        """Whether to write the file; False where it stays as it is. Raises UserError where neither option is given."""
+        if self.overwrite or not os.path.lexists(path):
+            return True
+        if not self.keep:
+            raise UserError(f"{path} is there: --skip-existing leaves it, --overwrite replaces it")
+        return False
 
 
 def printable(name: str) -> str:
@@ -50,24 +76,64 @@ def json_line(file: Path, caption: Caption, **times: float) -> str:
 class Sidecars:
     """`photo.txt` beside `photo.jpg`, a line a caption, written whole or not at all.
 
-    Photos of one folder that differ only in their ending have `photo.jpg.txt` and `photo.png.txt`.
+    Photos of one folder that differ only in their ending have `photo.jpg.txt` and `photo.png.txt`. The name follows
+    from what the folder holds, never from what else is captioned; one that was written so once is kept.
     """
 
-    def __init__(self, files: Iterable[Path]):
-        self.taken = Counter(_stem(file) for file in set(files))
+    def __init__(self, ending: str = ".txt", *, overwrite: bool = False):
+        if not (ending.startswith(".") and len(ending) > 1 and os.path.basename(ending) == ending):
+            raise UserError(f"--sidecar-ending {ending}: give an ending such as .txt or .caption")
+        if ending.lower() in (*IMAGE_EXTENSIONS, *CLIP_EXTENSIONS):
+            raise UserError(
+                f"--sidecar-ending {ending}: that is what photos or clips are called. Give .txt or .caption"
+            )
+        self.ending, self.overwrite = ending, overwrite
+        self._namesakes: dict[Path, dict[str, set[str]]] = {}
 
     def path(self, file: Path) -> Path:
-        return file.with_name(f"{file.name}.txt") if self.taken[_stem(file)] > 1 else file.with_suffix(".txt")
+        long = file.with_name(f"{file.name}{self.ending}")
+        others = self._of_folder(file.parent).get(file.stem.casefold(), set()) - {file.name}
+        return long if others or os.path.lexists(long) else self._short(file)
+
+    def _of_folder(self, folder: Path) -> dict[str, set[str]]:
+        """Name without its ending, in lower case -> the photos and clips of a folder that are called so."""
+        if folder not in self._namesakes:
+            found: dict[str, set[str]] = {}
+            with suppress(OSError):
+                for name in os.listdir(folder):
+                    stem, extension = os.path.splitext(name)
+                    if extension.lower() not in (self.ending.lower(), *BESIDE):
+                        found.setdefault(stem.casefold(), set()).add(name)
+            shared = {stem: names for stem, names in found.items() if len(names) > 1}
+            self._namesakes[folder] = {
+                stem: {name for name in names if _is_media(folder / name)} for stem, names in shared.items()
+            }
+        return self._namesakes[folder]
+
+    def _short(self, file: Path) -> Path:
+        return file.with_name(f"{file.stem}{self.ending}")
 
     def __contains__(self, file: Path) -> bool:
         return os.path.lexists(self.path(file))
 
     def write(self, file: Path, captions: Sequence[Caption]) -> None:
-        write_whole(self.path(file), "".join(f"{caption.text}\n" for caption in captions))
+        path, text = self.path(file), "".join(f"{caption.text}\n" for caption in captions)
+        write_whole(path, text)
+        short = self._short(file)
+        if path != short and os.path.lexists(short):
+            self._retire(short, path, text)
+
+    def _retire(self, short: Path, path: Path, text: str) -> None:
+        """Removes `photo.txt` once `photo.jpg.txt` says the same: whose it is can no more be seen from its name."""
+        with suppress(OSError, UnicodeDecodeError):
+            if self.overwrite or short.read_text(encoding="utf-8") == text:
+                short.unlink()
+                return
+        log.warning(f"{short} may be of any photo of that name: {path.name} is written, {short.name} stays as it is")
 
 
-def _stem(file: Path) -> tuple[Path, str]:
-    return file.parent, file.stem.casefold()
+def _is_media(file: Path) -> bool:
+    return file.suffix.lower() in (*IMAGE_EXTENSIONS, *CLIP_EXTENSIONS) or content_kind(file) is not None
 
 
 class CaptionFile:
@@ -128,7 +194,7 @@ class CaptionFile:
                         last, start, count = name, whole, 0
                     count += 1
                     self.held.add(name)
-                elif next(csv.reader([line.decode("utf-8", "replace")])) != list(COLUMNS):
+                elif next(csv.reader([line.decode("utf-8-sig", "replace")])) != list(COLUMNS):
                     raise UserError(f"{self.path} is another table: its columns are not {', '.join(COLUMNS)}")
                 whole += len(line)
         if torn and last is not None and count < captions:
@@ -142,7 +208,7 @@ class CaptionFile:
     def _read(self, line: bytes, number: int) -> str:
         """The photo's name in a line. Raises UserError where the line is not one of ours."""
         try:
-            text = line.decode("utf-8")
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
             if self.as_csv:
                 name, _, _ = next(csv.reader([text]))
             else:

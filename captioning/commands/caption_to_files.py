@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from captioning.commands.caption import AttentionStrips, complain, expand
-from captioning.commands.caption_files import CaptionFile, Output, Sidecars
+from captioning.commands.caption_files import CaptionFile, Existing, Output, Sidecars
 from captioning.commands.several_devices import device_names, stream_on
 from captioning.errors import UserError
 from captioning.runtime.progress import progress_bar
@@ -27,38 +27,38 @@ def run(
     device: str | None,
     batch_size: int,
     output: Path | None = None,
-    sidecar: bool = False,
-    skip_existing: bool = False,
-    overwrite: bool = False,
+    sidecar: str | None = None,
+    existing: Existing = Existing(),
     attention: Path | None = None,
 ) -> int:
-    """Writes a sentence for every photo. -> exit status: 1 where a photo failed, each named at the end."""
-    if skip_existing and overwrite:
-        raise UserError("--skip-existing keeps what is there and --overwrite replaces it: give one of them")
+    """Writes a sentence for every photo, beside it in a file with the ending `sidecar`, or into `output`.
+
+    -> exit status: 1 where a photo failed, each named at the end.
+    """
     began = time.monotonic()
     files, unfound = expand(paths, recursive)
-    outputs: list[Output] = [Sidecars(files)] if sidecar else []
+    outputs: list[Output] = [Sidecars(sidecar, overwrite=existing.overwrite)] if sidecar else []
     if output is not None:
-        several = options.get("num_captions", 1)
-        outputs.append(CaptionFile(output, captions=several, keep=skip_existing, overwrite=overwrite))
+        several = max(options.get("num_captions", 1), options.get("num_samples", 1))
+        outputs.append(CaptionFile(output, captions=several, keep=existing.keep, overwrite=existing.overwrite))
     failures: list[str] = []
     todo = []
     for file in dict.fromkeys(files):  # a photo named twice is captioned once
         held = [place for place in outputs if file in place]
-        if len(held) == len(outputs) and skip_existing:
+        if len(held) == len(outputs) and existing.keep:
             continue
-        if held and not skip_existing and not overwrite:
+        if held and not existing.keep and not existing.overwrite:
             failures.append(f"{file} has a caption beside it: --skip-existing leaves it, --overwrite replaces it")
             continue
         todo.append(file)
     skipped, done = len(set(files)) - len(todo) - len(failures), 0
     try:
-        for file, found in _captions(todo, model, device, batch_size, options, attention):
+        for file, found in _captions(todo, model, device, batch_size, options, attention, existing):
             try:
                 if isinstance(found, UserError):
                     raise found
                 for place in outputs:
-                    if overwrite or file not in place:
+                    if existing.overwrite or file not in place:
                         place.write(file, found)
                 done += 1
             except UserError as error:
@@ -72,9 +72,17 @@ def run(
     return 1 if failures or unfound else 0
 
 
-def _captions(todo: list[Path], model, device, batch_size: int, options: dict[str, Any], attention: Path | None):
+def _captions(
+    todo: list[Path],
+    model,
+    device,
+    batch_size: int,
+    options: dict[str, Any],
+    attention: Path | None,
+    existing: Existing,
+):
     """(photo, its captions or the error), with a bar where a person looks on."""
-    strips = AttentionStrips(attention) if attention else None
+    strips = AttentionStrips(attention, existing) if attention else None
     if not todo:
         return
     from captioning.runtime.allocator import keep_freed_memory

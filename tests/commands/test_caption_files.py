@@ -81,10 +81,64 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path, name):
         CaptionFile(tmp_path / name)
 
 
-def test_every_photo_has_a_sidecar_of_its_own():
-    files = [Path(name) for name in ("a/x.jpg", "a/x.png", "a/X.gif", "a/y.jpg", "b/x.jpg", "a/z", "a/v.1.jpg")]
-    sidecars = Sidecars(files)
-    names = [sidecars.path(file) for file in files]
+def made(*names: str) -> list[Path]:
+    for name in names:
+        Path(name).parent.mkdir(exist_ok=True, parents=True)
+        Path(name).touch()
+    return [Path(name) for name in names]
+
+
+def test_every_photo_has_a_sidecar_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = made("a/x.jpg", "a/x.png", "a/X.gif", "a/y.jpg", "b/x.jpg", "a/z", "a/v.1.jpg")
+    made("a/y.txt", "a/y.json", "a/v.1.srt")  # no photos
+    names = [Sidecars().path(file) for file in files]
     assert len(set(names)) == len(files)
     assert [str(name) for name in names[-4:]] == ["a/y.txt", "b/x.txt", "a/z.txt", "a/v.1.txt"]
-    assert Sidecars([*files, files[3]]).path(files[3]) == names[3]  # named twice, it is still one photo
+    assert str(Sidecars(".caption").path(files[0])) == "a/x.jpg.caption"
+
+
+def test_the_name_of_a_sidecar_follows_from_the_folder_and_not_from_what_else_is_captioned(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    jpg, png = made("dog.jpg", "dog.png")
+    for file in (jpg, png):  # a run each
+        sidecars = Sidecars()
+        assert file not in sidecars
+        sidecars.write(file, [Caption(f"of {file}", 0.0, [])])
+    assert {path.name: path.read_text() for path in Path().glob("*.txt")} == {
+        "dog.jpg.txt": "of dog.jpg\n",
+        "dog.png.txt": "of dog.png\n",
+    }
+    png.unlink()  # and the other keeps its own
+    assert jpg in Sidecars() and Sidecars().path(jpg).name == "dog.jpg.txt"
+
+
+def test_a_photo_of_the_same_name_that_comes_later_leaves_no_stale_sidecar(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    (jpg,) = made("dog.jpg")
+    Sidecars().write(jpg, [Caption("a dog", 0.0, [])])
+    (png,) = made("dog.png")
+    later = Sidecars()
+    for file, text in ((png, "a drawing"), (jpg, "a dog")):
+        assert file not in later
+        later.write(file, [Caption(text, 0.0, [])])
+    assert {path.name for path in Path().glob("*.txt")} == {"dog.jpg.txt", "dog.png.txt"}
+    Path("dog.txt").write_text("my own words")  # which are nobody's to remove, unless that is said
+    Sidecars().write(jpg, [Caption("a dog", 0.0, [])])
+    assert Path("dog.txt").read_text() == "my own words" and "dog.txt stays" in caplog.text
+    Sidecars(overwrite=True).write(jpg, [Caption("a dog", 0.0, [])])
+    assert not Path("dog.txt").exists()
+
+
+@pytest.mark.parametrize("ending", ["caption", "", ".", ".jpg", "./x", ".MP4"])
+def test_an_ending_of_sidecars_that_is_none_is_refused(ending):
+    with pytest.raises(UserError, match="ending"):
+        Sidecars(ending)
+
+
+@pytest.mark.parametrize("name", ["c.csv", "c.jsonl"])
+def test_a_file_that_a_spreadsheet_saved_again_is_still_ours(tmp_path, name):
+    write(tmp_path / name, 1)
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + content.replace(b"\n", b"\r\n"))
+    assert write(tmp_path / name, 1, keep=True) == set(PHOTOS)

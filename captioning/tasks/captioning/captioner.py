@@ -138,12 +138,16 @@ class Captioner(Predictor):
         """The bundle's generation with `options` on top.
 
         A beam size or a number of captions asks for beam search (by consensus, where it was by consensus), a number of
-        samples or a temperature for sampling, whatever it was; then only what every way of generating knows is kept of
-        the bundle's own options.
+        samples, a temperature, a share of the likeliest words or a seed for sampling, whatever it was; then only what
+        every way of generating knows is kept of the bundle's own options. A limit on words gives way to the other one
+        where that is asked for and it is the bundle's own.
         """
         own = self.task.generation
         beams = (beam, consensus)
-        for ways, words in ((beams, {"beam_size", "num_captions"}), ((sample,), {"num_samples", "temperature"})):
+        for ways, words in (
+            (beams, {"beam_size", "num_captions"}),
+            ((sample,), {"num_samples", "temperature", "top_k", "top_p", "seed"}),
+        ):
             if own.func not in ways and words & set(options):
                 shared = {limit.name for limit in fields(Limits)}
                 own = partial(ways[0], **{name: value for name, value in own.keywords.items() if name in shared})
@@ -152,7 +156,7 @@ class Captioner(Predictor):
             beam_size = options.get("beam_size", signature(own).parameters["beam_size"].default)
             require_whole("generation.", beam_size=beam_size, num_captions=captions)
             options = {**options, "beam_size": max(beam_size, captions)}
-        return partial(own, **options)
+        return partial(own, **agreeing_limits(own.keywords, options))
 
     def _look(self, image: Picture, details: bool) -> tuple[ReadInput | UserError, Image.Image | None]:
         """What the encoder reads or the error, and with `details` a small copy of the picture."""
@@ -170,6 +174,16 @@ class Captioner(Predictor):
             found = describe(self.decoder, memory, self.vocabulary, generation, details=details, class_names=names)
             captions |= dict(zip(places, found, strict=True))
         return [captions[i] for i in range(len(inputs))]
+
+
+def agreeing_limits(own: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """`options`, and with the one limit on words that they have the other, where that of the bundle contradicts it."""
+    least, most = options.get("min_words"), options.get("max_words")
+    if isinstance(most, int) and least is None and own.get("min_words", 1) > most >= 1:
+        return {**options, "min_words": most}
+    if isinstance(least, int) and most is None and own.get("max_words", Limits.max_words) < least:
+        return {**options, "max_words": least + 10}  # room for a sentence to end by itself
+    return dict(options)
 
 
 def picture_of(key: Any, images: Mapping[Any, Picture] | str | os.PathLike[str] | None) -> Picture:
