@@ -20,12 +20,29 @@ CHUNK = 64  # frames, or snippets of a few frames each, that go through a backbo
 
 
 @dataclass(frozen=True)
+class Readings:
+    """Frames for an encoder whose batch is no single tensor, such as one of regions: each as it was read."""
+
+    frames: tuple[Any, ...]  # F
+    moved: tuple[Any, ...] = ()  # arguments of `Tensor.to`, for when batches are made of them
+
+    def to(self, *args: Any) -> Readings:
+        """Batches will be moved as `Tensor.to` moves them."""
+        return replace(self, moved=args)
+
+    def batches(self, encoder: Encoder, size: int) -> list[Any]:
+        """At most `size` frames each, as the encoder's `collate` makes them."""
+        starts = range(0, len(self.frames), size)
+        return [encoder.collate(self.frames[start : start + size]).to(*self.moved) for start in starts]
+
+
+@dataclass(frozen=True)
 class Frames:
     """What is read of one clip: F frames; or of B clips, their frames one after the other."""
 
     times: Tensor  # (F,) seconds from the first frame of the clip
     counts: Tensor  # (B,) frames of each clip; of one clip, one number
-    images: Any = None  # (F, ...) what the image encoder's `collate` makes of them
+    images: Tensor | Readings | None = None  # (F, ...) what the image encoder's `collate` makes of them
     snippets: Tensor | None = None  # (F, L, 3, S, S) uint8, the frames around each
 
     def to(self, *args: Any, **kwargs: Any) -> Frames:
@@ -87,13 +104,13 @@ class FrameEncoder(Composite):
             seen, times = clip.snippets(self.sampling, length=length, fps=self.motion.fps, **look)
             frames = [snippet[length // 2] for snippet in seen]
             snippets = torch.stack([self.motion.read(snippet) for snippet in seen])
-        images = self.image.collate([self.image.read(frame) for frame in frames]) if self.image else None
+        images = _readings(self.image, frames) if self.image else None
         return Frames(torch.from_numpy(times), torch.tensor([len(times)]), images, snippets)
 
     def collate(self, clips: Sequence[Frames]) -> Frames:
         """Clips of any number of frames -> their frames one after the other, none of them padding."""
         parts = {f.name: [getattr(clip, f.name) for clip in clips] for f in fields(Frames)}
-        return Frames(**{name: None if part[0] is None else torch.cat(part) for name, part in parts.items()})
+        return Frames(**{name: _joined(part) for name, part in parts.items()})
 
     def forward(self, clips: Frames) -> VisualMemory:
         """-> N = the most frames of a clip, times the tokens of a frame; a shorter clip is padded behind."""
@@ -107,14 +124,28 @@ class FrameEncoder(Composite):
             return padded.flatten(1, 2)
 
         pooled = torch.stack([part.mean(0) for part in seen.pooled.split(counts)])
-        boxes = None if seen.boxes is None else by_clip(seen.boxes)
-        return VisualMemory(by_clip(seen.tokens), by_clip(seen.mask), pooled, boxes, by_clip(times))
+        regions = {name: getattr(seen, name) for name in ("boxes", "classes", "scores")}
+        regions = {name: by_clip(part) for name, part in regions.items() if part is not None}
+        return VisualMemory(by_clip(seen.tokens), by_clip(seen.mask), pooled, times=by_clip(times), **regions)
 
-    def _through(self, part: Encoder | None, frames: Tensor | None) -> VisualMemory | None:
+    def _through(self, part: Encoder | None, frames: Tensor | Readings | None) -> VisualMemory | None:
         """What a part sees in every frame, a bounded number of them at once."""
         if part is None:
             return None
-        return VisualMemory.stack([part(chunk) for chunk in frames.split(CHUNK)])
+        chunks = frames.batches(part, CHUNK) if isinstance(frames, Readings) else frames.split(CHUNK)
+        return VisualMemory.stack([part(chunk) for chunk in chunks])
+
+
+def _readings(encoder: Encoder, frames: Sequence[Any]) -> Tensor | Readings:
+    readings = [encoder.read(frame) for frame in frames]
+    batch = encoder.collate(readings)
+    return batch if isinstance(batch, Tensor) else Readings(tuple(readings))
+
+
+def _joined(parts: Sequence[Tensor | Readings | None]) -> Tensor | Readings | None:
+    if isinstance(parts[0], Readings):
+        return Readings(tuple(frame for part in parts for frame in part.frames))
+    return None if parts[0] is None else torch.cat(parts)
 
 
 def _join(image: VisualMemory | None, motion: VisualMemory | None, pool: str) -> VisualMemory:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from onnx_detector import saved
 from safetensors.torch import load_file, save_file
 from tiny_model import tiny_bundle
 
@@ -13,9 +14,11 @@ from captioning.batches import Examples
 from captioning.data.synthetic.moving_scenes import MovingScenes
 from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.encoders import frames as frames_module
+from captioning.encoders.detectors.yolox import Yolox
 from captioning.encoders.frames import FrameEncoder
 from captioning.encoders.grid import GridEncoder
 from captioning.encoders.motion import MotionEncoder
+from captioning.encoders.regions import RegionEncoder
 from captioning.errors import UserError
 from captioning.features.extract import fill
 from captioning.media.clip import Clip
@@ -181,3 +184,22 @@ def test_parts_that_make_no_frame_encoder_are_named():
             FrameEncoder(**wrong)
     with pytest.raises(UserError, match="is it r3d_18"):
         MotionEncoder(backbone="r3d18", weights="none")
+
+
+def test_regions_of_a_clips_frames_are_those_of_the_frames_as_photos(tmp_path, monkeypatch):
+    monkeypatch.setattr(frames_module, "CHUNK", 3)
+    torch.manual_seed(0)
+    detector = Yolox(file=saved(tmp_path / "tiny.onnx"), class_names=["cat", "dog", "ball"])
+    of_photos = RegionEncoder(detector=detector, backbone="test_resnet", weights="none", size=64, regions=[2, 4]).eval()
+    encoder = FrameEncoder.around(of_photos, frames=4).eval()
+    memory = see(encoder)
+    seen, times = CLIPS[0].sample(encoder.sampling)
+    alone = see(of_photos, seen)
+    wide = memory.tokens.shape[1] // 4
+    for frame in range(4):
+        here, real = slice(frame * wide, (frame + 1) * wide), alone.mask[frame]
+        assert memory.mask[0, here].sum() == real.sum() and (memory.times[0, here] == times[frame]).all()
+        for name in ("tokens", "boxes", "classes", "scores"):
+            of_clip = getattr(memory, name)[0, here][memory.mask[0, here]]
+            assert torch.allclose(of_clip, getattr(alone, name)[frame][real], atol=1e-5), name
+    assert torch.allclose(memory.pooled[0], alone.pooled.mean(0), atol=1e-5)
