@@ -248,8 +248,12 @@ def import_model(
 
 @app.command()
 def score(
-    references: Annotated[Path, typer.Argument(help="COCO, Karpathy, JSONL or Flickr8k captions.", show_default=False)],
-    predictions: Annotated[list[Path], typer.Argument(help="COCO results or JSONL files.", show_default=False)],
+    references: Annotated[
+        Path, typer.Argument(help="COCO, Karpathy, {id: [captions]}, JSONL or Flickr8k captions.", show_default=False)
+    ],
+    predictions: Annotated[
+        list[Path], typer.Argument(help="COCO results, {id: caption}, JSONL or our CSV.", show_default=False)
+    ],
     metrics: Annotated[str, typer.Option(help="Of bleu, meteor, rouge, cider, spice, chair.")] = "bleu,rouge,cider",
     json: Annotated[Optional[Path], typer.Option(help="Write the scores as JSON to this file.")] = None,
     per_image: Annotated[Optional[Path], typer.Option(help="Write a CSV of every image, worst first.")] = None,

@@ -33,8 +33,10 @@ def run(config: DictConfig, folder: Path) -> int:
     scores = task.score(predictions, examples, metrics=tuple(config.metrics or task.usual_metrics(source)))
     counts = ", ".join(filter(None, (f"{len(predictions):,} {source.things}", task.tally(examples))))
     print(table(scores.corpus, f"{source.name} {split}, {counts}"))
+    for remark in scores.remarks:
+        log.warning(f"{source.name} {split}: {remark}")
     about = {"model": str(config.model), "task": task.config(), "data": source.name, "split": split}
-    about |= {"pictures": len(predictions), "unavailable": scores.unavailable}
+    about |= {"pictures": len(predictions), "unavailable": scores.unavailable, "remarks": scores.remarks}
     write_json(folder / "metrics.json", {**about, "scores": scores.corpus})
     write_json(folder / "predictions.json", task.results(predictions))
     log.info(f"wrote {folder / 'metrics.json'} and {folder / 'predictions.json'}")

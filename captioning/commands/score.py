@@ -102,7 +102,13 @@ def score(
 
 
 def _named(references: References, predictions: dict[ImageId, str]) -> dict[ImageId, str]:
-    return {references.image(name): caption for name, caption in predictions.items()}
+    named: dict[ImageId, str] = {}
+    for name, caption in predictions.items():
+        image = references.image(name)
+        if image in named:
+            raise UserError(f"two predictions are of the image {image}, one of them under {name!r}. Keep one.")
+        named[image] = caption
+    return named
 
 
 def _score_all(
@@ -140,6 +146,8 @@ def _warn(results: Sequence[Result]) -> None:
         if result.left_out:
             scored = len(result.scores.images)
             print(f"{result.path}: scored {scored:,} images, left out {result.left_out:,}.", file=sys.stderr)
+        for remark in result.scores.remarks:
+            print(f"{result.path}: {remark}", file=sys.stderr)
 
 
 def _resampled(results: list[Result], compare: bool, samples: int, seed: int) -> list[Result]:
@@ -210,6 +218,7 @@ def _as_json(
                 "intervals": result.intervals,
                 "differences": {name: asdict(found) for name, found in result.differences.items()},
                 "unavailable": result.scores.unavailable,
+                "remarks": result.scores.remarks,
             }
             for result in results
         ],

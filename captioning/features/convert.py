@@ -18,12 +18,13 @@ from captioning.encoders.imported import Imported, configuration
 from captioning.errors import UserError
 from captioning.example import Example
 from captioning.features.foreign_store import open_store
-from captioning.features.formats.base import FeatureFile, Features, plain_id
+from captioning.features.formats.base import FeatureFile, Features
 from captioning.features.formats.numpy_files import ArrayFolder
 from captioning.features.formats.open import open_features
 from captioning.features.identity import number_of
 from captioning.features.store import FeatureStore
 from captioning.files.fingerprint import content, fingerprint
+from captioning.media.kinds import plain_id
 from captioning.memory import VisualMemory
 
 log = logging.getLogger("captioning")

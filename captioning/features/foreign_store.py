@@ -15,9 +15,10 @@ import torch
 
 from captioning.encoders.imported import Imported, configuration
 from captioning.errors import UserError
-from captioning.features.formats.base import FeatureFile, plain_id
+from captioning.features.formats.base import FeatureFile
 from captioning.features.formats.open import open_features
 from captioning.features.store import FeatureStore
+from captioning.media.kinds import plain_id
 from captioning.memory import VisualMemory
 
 

@@ -28,10 +28,10 @@ import torch
 from torch import Tensor
 
 from captioning.errors import UserError
-from captioning.features.formats.base import plain_id
 from captioning.features.identity import UNKNOWN, Known
 from captioning.features.store_part import COLUMNS, Part, PartWriter, key_of
 from captioning.files.atomic import write_whole
+from captioning.media.kinds import plain_id
 from captioning.memory import VisualMemory
 
 LARGEST = float(np.finfo(np.float16).max)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import struct
 from collections.abc import Iterable
@@ -38,6 +39,7 @@ CLIP_PREFIXES = (
     b"OggS",
 )
 BOXES = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")  # with which QuickTime files without a brand begin
+NUMBERED = re.compile(r"(?:COCO_[a-z]+\d+_)?(\d+)", re.ASCII)
 HEAD = 4 * 192 + 1  # bytes that are looked at: a few packets of a transport stream
 
 
@@ -123,6 +125,19 @@ def is_moving(file: str | os.PathLike[str]) -> bool:
             return getattr(picture, "is_animated", False)  # looks for a second frame, not for all
     except Exception:  # whoever opens it says what is wrong with it
         return False
+
+
+def plain_id(key: int | str) -> str:
+    """The spelling under which two ids count as the same: no picture's extension, numbers without zeros in front.
+
+    391895, "391895", "000000391895.jpg" and "COCO_val2014_000000391895.jpg" are one picture.
+    """
+    text = str(key)
+    stem, extension = os.path.splitext(text)
+    if extension.lower() in IMAGE_EXTENSIONS:
+        text = stem
+    number = NUMBERED.fullmatch(text)
+    return str(int(number[1])) if number and len(number[1]) < 100 else text
 
 
 def kind_of(files: Iterable[str]) -> str:

@@ -20,6 +20,7 @@ from captioning.metrics.meteor import meteor_of, resident_meteor
 from captioning.metrics.ngrams import Corpus, corpus_of
 from captioning.metrics.predictions import common_images
 from captioning.metrics.references import ImageId
+from captioning.metrics.remarks import remarks
 from captioning.metrics.rouge import rouge_l
 from captioning.metrics.scores import Scores
 from captioning.metrics.spice import Spice
@@ -114,6 +115,7 @@ def score_tokens(
     for values in (scores.corpus, scores.per_image, scores.resamplable):
         for name in set(values) - set(names):
             del values[name]
+    scores.remarks.extend(remarks(scores.corpus, references, hypotheses))
     return scores
 
 

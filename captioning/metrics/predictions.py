@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from captioning.errors import UserError
 from captioning.files.annotations import entries, parse_json, read_text
-from captioning.metrics.references import ImageId, read_json_lines
+from captioning.metrics.references import ID_FIELDS, ImageId, captions_of, is_plain, read_json_lines
 
 
 def read_predictions(path: Path) -> dict[ImageId, str]:
-    """The caption of each image in a COCO result file or JSON lines, in its order. Raises UserError."""
+    """The caption of each image in a COCO result file, JSON lines, one JSON object {id: caption}, or the CSV that
+    `captioning caption --output` writes, in its order. Raises UserError.
+    """
     text = read_text(path)
-    pairs = _coco_results(text, path) if text.lstrip()[:1] == "[" else _json_lines(text, path)
+    start = text.lstrip()[:1]
+    if path.suffix.lower() == ".csv" and start not in ("{", "["):
+        pairs = _csv_lines(text, path)
+    else:
+        pairs = _coco_results(text, path) if start == "[" else _plain(text, path) or _json_lines(text, path)
     if not pairs:
         raise UserError(f"{path} holds no captions. Check that it is the right file.")
     captions: dict[ImageId, str] = {}
@@ -43,6 +52,42 @@ def _json_lines(text: str, path: Path) -> list[tuple[ImageId, str]]:
             raise UserError(f"{place}: caption should be a text, found {'none' if caption is None else caption!r}.")
         pairs.append((image, caption))
     return pairs
+
+
+def _plain(text: str, path: Path) -> list[tuple[ImageId, str]] | None:
+    """The captions of a file that is one plain object; None where it is lines of objects."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):  # several lines, or damaged: who reads the lines says where
+        return None
+    if not is_plain(document):
+        return None
+    pairs = []
+    for image, value in document.items():
+        captions = captions_of(value, path, image)
+        if len(captions) > 1:
+            raise UserError(f"{path}: {image} has {len(captions)} captions. Keep one caption an image.")
+        pairs.append((image, captions[0]))
+    return pairs
+
+
+def _csv_lines(text: str, path: Path) -> list[tuple[ImageId, str]]:
+    try:
+        lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        named = next((name for name in ID_FIELDS if name in (lines.fieldnames or ())), None)
+        if named is None or "caption" not in lines.fieldnames:
+            header = ",".join(lines.fieldnames or ())[:80]
+            raise UserError(f"{path} has the columns {header!r}. It needs file (or image_id) and caption.")
+        pairs = []
+        for row in lines:
+            if row[named] is None or row["caption"] is None or None in row:
+                raise UserError(
+                    f"{path}, line {lines.line_num}: its columns are not those of the header. Mend the line."
+                )
+            pairs.append((row[named], row["caption"]))
+        return pairs
+    except csv.Error as error:
+        raise UserError(f"{path}, line {lines.line_num}: {error}. Mend the line.") from error
 
 
 def merge_predictions(parts: Iterable[Mapping[ImageId, str]]) -> dict[ImageId, str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from captioning.errors import UserError
 from captioning.files.annotations import entries, parse_json, read_text
+from captioning.media.kinds import plain_id
 
 ImageId = int | str
 ID_FIELDS = ("image_id", "id", "video_id", "file", "filename", "file_name", "image")
@@ -25,15 +26,25 @@ class References:
     captions: dict[ImageId, list[str]]
     names: dict[str, ImageId] = field(default_factory=dict)
     splits: dict[ImageId, str] = field(default_factory=dict)
+    plain: dict[str, ImageId] = field(init=False, repr=False)  # by `plain_id`, where that names one image alone
 
     def __post_init__(self) -> None:
         self.names |= {str(image): image for image in self.captions}
+        plain = Counter(map(plain_id, self.captions))
+        self.plain = {plain_id(image): image for image in self.captions if plain[plain_id(image)] == 1}
 
     def image(self, name: ImageId) -> ImageId:
-        """The id of the image that a prediction names by its id, in any type, or by its file; else the name itself."""
+        """The id of the image that a prediction names by its id, in any type, or by its file; else the name itself.
+
+        COCO's ways count as one: 42, "42", "000000000042" and "COCO_val2014_000000000042.jpg".
+        """
         if name in self.captions:
             return name
-        return self.names.get(str(name), self.names.get(os.path.basename(str(name)), name))
+        file = os.path.basename(str(name))
+        for names, key in ((self.names, str(name)), (self.names, file), (self.plain, plain_id(file))):
+            if key in names:
+                return names[key]
+        return name
 
     def of_split(self, split: str | None, predicted: Iterable[ImageId], path: Path) -> dict[ImageId, list[str]]:
         """The captions of one split; with None, of the split that the predictions are of. Raises UserError."""
@@ -54,7 +65,10 @@ class References:
 
 
 def read_references(path: Path) -> References:
-    """Read COCO or Karpathy JSON, JSON lines, or Flickr8k's text. Raises UserError naming the file and the place."""
+    """Read COCO or Karpathy JSON, one JSON object {id: captions}, JSON lines, or Flickr8k's text.
+
+    Raises UserError naming the file and the place.
+    """
     text = read_text(path)
     start = text.lstrip()[:1]
     if start not in ("{", "["):
@@ -64,7 +78,10 @@ def read_references(path: Path) -> References:
     else:
         document = parse_json(text, path)
         karpathy = isinstance(document, dict) and "annotations" not in document and "images" in document
-        references = _karpathy(document, path) if karpathy else _coco(document, path)
+        if is_plain(document):
+            references = References({image: captions_of(said, path, image) for image, said in document.items()})
+        else:
+            references = _karpathy(document, path) if karpathy else _coco(document, path)
     if not references.captions:
         raise UserError(f"{path} holds no reference captions. Check that it is the right file.")
     return references
@@ -76,7 +93,25 @@ def _is_json_lines(text: str) -> bool:
         entry = json.loads(first)
     except ValueError:
         return False
-    return isinstance(entry, dict) and not {"annotations", "images"} & entry.keys()
+    return isinstance(entry, dict) and not {"annotations", "images"} & entry.keys() and not is_plain(entry)
+
+
+def is_plain(document: Any) -> bool:
+    """Whether JSON is one object of captions by image: no field of any other layout is among its keys."""
+    other = {"annotations", "images", "results", *ID_FIELDS, *_CAPTION_FIELDS}
+    return isinstance(document, dict) and bool(document) and not other & document.keys()
+
+
+def captions_of(value: Any, path: Path, image: ImageId) -> list[str]:
+    """What a plain object says of an image: a text, or a list of texts or of objects with a `caption`.
+
+    Raises UserError for anything else.
+    """
+    listed = value if isinstance(value, list) else [value]
+    texts = [one.get("caption") if isinstance(one, dict) else one for one in listed]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise UserError(f"{path}: {image} should have a text or a list of texts, found {json.dumps(value)[:60]}.")
+    return texts
 
 
 def _coco(document: Any, path: Path) -> References:
@@ -95,8 +130,8 @@ def _coco(document: Any, path: Path) -> References:
 
 def _karpathy(document: Any, path: Path) -> References:
     fields = {"filename": str, "split": str, "sentences": list}
-    listed = entries(document, "images", fields, path, {"cocoid": int})
-    identify = [entry["filename"] if entry.get("cocoid") is None else entry["cocoid"] for entry in listed]
+    listed = entries(document, "images", fields, path, {"cocoid": (int, str)})
+    identify = [entry["filename"] if entry.get("cocoid") is None else number_of(entry["cocoid"]) for entry in listed]
     no_duplicates(identify, "image", path)
     captions = {
         image: [sentence["raw"] for sentence in entries(entry, "sentences", {"raw": str}, path)]
@@ -107,6 +142,11 @@ def _karpathy(document: Any, path: Path) -> References:
     return References(
         {image: those for image, those in captions.items() if those}, names, dict(zip(identify, splits, strict=True))
     )
+
+
+def number_of(text: int | str) -> int | str:
+    """COCO's number of a photo, which some files have as text."""
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() else text
 
 
 def read_json_lines(text: str, path: Path) -> Iterable[tuple[str, ImageId, Mapping[str, Any]]]:

@@ -16,7 +16,8 @@ class Scores:
     """Scores of I images by metric: values from 0 to 1 (CIDEr to 10), which tables show times 100.
 
     `corpus` is over all images, `per_image` (I,) in the order of `images`; `resamplable` has what bootstrap intervals
-    and paired tests draw from. `unavailable` holds a sentence for each metric that could not be computed.
+    and paired tests draw from. `unavailable` holds a sentence for each metric that could not be computed, `remarks` one
+    for each value that says nothing about the captions, and why.
     """
 
     images: tuple[ImageId, ...]
@@ -24,3 +25,4 @@ class Scores:
     per_image: dict[str, NDArray[np.float64]] = field(repr=False)
     resamplable: dict[str, Resamplable] = field(default_factory=dict, repr=False)
     unavailable: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)

@@ -14,6 +14,7 @@ from captioning.data.download.archives import Archive, coco_photos, karpathy_spl
 from captioning.data.file_source import Photos, photo_folder, split_name
 from captioning.example import Example
 from captioning.files.annotations import entries, read_json
+from captioning.metrics.references import number_of
 
 REMEDY = "Unpack caption_datasets.zip of the Karpathy splits there, or set data.file."
 # Where the official archives put the photos; those of COCO name their folder in each entry.
@@ -46,7 +47,7 @@ def read_splits(path: Path, checks: Checks, keys: Sequence[str] = ("images",)) -
     fields = {"filename": str, "split": str, "sentences": list}
     document = read_json(path, REMEDY)
     key = next((key for key in keys if isinstance(document, dict) and key in document), keys[0])
-    listed = entries(document, key, fields, path, {"filepath": str, "cocoid": int})
+    listed = entries(document, key, fields, path, {"filepath": str, "cocoid": (int, str)})
     by_id = checks.unique(path, ((photo_id(entry), entry) for entry in listed), "photo ids")
     splits: dict[str, list[Entry]] = {"train": [], "val": [], "test": []}
     unknown = []
@@ -63,7 +64,7 @@ def read_splits(path: Path, checks: Checks, keys: Sequence[str] = ("images",)) -
 def photo_id(entry: Entry) -> int | str:
     """COCO's number of a photo; its file name in Flickr8k and Flickr30k, whose own numbers both start from 0."""
     number = entry.get("cocoid")
-    return entry["filename"] if number is None else number
+    return entry["filename"] if number is None else number_of(number)
 
 
 def photo_file(entry: Entry) -> str:

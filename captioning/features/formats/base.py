@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +10,9 @@ from typing import Protocol
 import numpy as np
 
 from captioning.errors import UserError
-from captioning.media.kinds import IMAGE_EXTENSIONS
 
 LARGEST = float(np.finfo(np.float16).max)  # which is what a store keeps
 LARGEST_FILE = 1 << 30  # bytes that the features of one picture may take: more is a damaged header
-NUMBERED = re.compile(r"(?:COCO_[a-z]+\d+_)?(\d+)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -41,19 +37,6 @@ class FeatureFile(Protocol):
 
     def read(self, key: str) -> Features:
         """The features of one of `ids`. Raises UserError naming the file and the id where they are not usable."""
-
-
-def plain_id(key: int | str) -> str:
-    """The spelling under which two ids count as the same: no picture's extension, numbers without zeros in front.
-
-    391895, "391895", "000000391895.jpg" and "COCO_val2014_000000391895.jpg" are one picture.
-    """
-    text = str(key)
-    stem, extension = os.path.splitext(text)
-    if extension.lower() in IMAGE_EXTENSIONS:
-        text = stem
-    number = NUMBERED.fullmatch(text)
-    return str(int(number[1])) if number and len(number[1]) < 100 else text
 
 
 def usable(
