@@ -181,8 +181,8 @@ class CaptionFile:
         return _row((self._name(file), caption.text, caption.score if math.isfinite(caption.score) else ""))
 
     def _go_on(self, captions: int) -> None:
-        """Reads which photos are done. What an interruption tore is cut off: half a line, or half a photo's lines."""
-        whole, start, last, count, torn = 0, 0, None, 0, False
+        """Reads which photos are done. What an interruption tore is cut off: half a line, or some of a photo's lines."""
+        whole, start, last, count, most, torn = 0, 0, None, 0, 0, False
         with open(self.path, "rb") as file:
             for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):
@@ -191,15 +191,18 @@ class CaptionFile:
                 if not (self.as_csv and number == 1):
                     name = self._read(line, number)
                     if name != last:
+                        most = max(most, count)
                         last, start, count = name, whole, 0
                     count += 1
                     self.held.add(name)
                 elif next(csv.reader([line.decode("utf-8-sig", "replace")])) != list(COLUMNS):
                     raise UserError(f"{self.path} is another table: its columns are not {', '.join(COLUMNS)}")
                 whole += len(line)
-        if torn and last is not None and count < captions:
+        # an interruption may have come right behind a line; but where every photo has fewer, fewer were asked for
+        expected = captions if torn or not most else min(captions, most)
+        if last is not None and count < expected:
             self.held.discard(last)
-            whole = start
+            whole, torn = start, True
         if torn:
             os.truncate(self.path, whole)
             if self.as_csv and not whole:
