@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from captioning.decoders.base import Context, Decoder, DecoderFeatures, LSTMState, StepOutput
 from captioning.errors import UserError
+from captioning.layers.batch_norm import BatchNorm
 from captioning.layers.dropout import Dropout
 from captioning.layers.lstm import LSTM, MaxoutLSTM
 from captioning.memory import VisualMemory
@@ -41,7 +42,7 @@ class ShowAndTell(Decoder):
         super().__init__()
         if cell not in ("lstm", "maxout"):
             raise UserError(f"decoder.cell is {cell!r}: it is lstm or maxout")
-        normalised = [nn.BatchNorm1d(embedding)] if batch_norm else []
+        normalised = [BatchNorm(embedding)] if batch_norm else []
         self.image = nn.Sequential(nn.Linear(visual_width, embedding), *normalised)
         self.embed = nn.Embedding(vocabulary_size, embedding, padding_idx=PAD)
         self.lstm = LSTM(embedding, width, batch_first=True) if cell == "lstm" else MaxoutLSTM(embedding, width)

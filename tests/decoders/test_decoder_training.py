@@ -5,9 +5,10 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
-from small import EVERY, IMAGES, ROWS, SINGLE, VOCABULARY, assert_same, build, captions, memory, steps
+from small import EVERY, IMAGES, ROWS, SINGLE, VOCABULARY, assert_same, build, captions, memory, of, steps
 
 from captioning.decoders.concepts import ConceptReader
+from captioning.layers.batch_norm import BatchNorm
 from captioning.tasks.captioning.task import Captioning
 from captioning.text.vocabulary import PAD
 
@@ -124,3 +125,19 @@ def test_compiled_teaching_says_what_plain_teaching_says(monkeypatch):
     for mode in (torch.inference_mode, torch.enable_grad, torch.no_grad):
         with mode():
             assert_same(decoder(decoder.prepare(seen), words), expected)
+
+
+def test_a_batch_of_one_picture_can_be_learned_from(decoder, seen):
+    """Which the last of an epoch may be."""
+    decoder.train()
+    logits = decoder(decoder.prepare(of(seen, [0])), captions(images=1))
+    logits.sum().backward()
+    assert torch.isfinite(logits).all()
+
+
+def test_batches_of_more_pictures_are_normalised_as_ever():
+    ours, theirs = BatchNorm(6), torch.nn.BatchNorm1d(6)
+    rows = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(ours(rows), theirs(rows)) and torch.equal(ours.running_var, theirs.running_var)
+    alone = ours(rows[:1])
+    assert torch.equal(alone, ours.eval()(rows[:1])) and torch.equal(ours.running_var, theirs.running_var)
