@@ -11,8 +11,8 @@ from captioning.data.source import Source
 from captioning.errors import UserError
 from captioning.example import Example
 from captioning.features.convert import Sizes, import_features
-from captioning.features.formats.base import plain_id
 from captioning.media.images import image_size
+from captioning.media.kinds import plain_id
 
 log = logging.getLogger("captioning")
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from captioning.errors import UserError
-from captioning.features.formats.base import plain_id
 from captioning.features.formats.open import open_features
+from captioning.media.kinds import plain_id
 
 NEEDS = {"hdf5": "h5py", "lmdb": "lmdb"}
 
