@@ -181,7 +181,7 @@ class CaptionFile:
         return _row((self._name(file), caption.text, caption.score if math.isfinite(caption.score) else ""))
 
     def _go_on(self, captions: int) -> None:
-        """Reads which photos are done. What an interruption tore is cut off: half a line, or some of a photo's lines."""
+        """Reads which photos are done. Cuts off what an interruption tore: half a line, some of a photo's lines."""
         whole, start, last, count, most, torn = 0, 0, None, 0, 0, False
         with open(self.path, "rb") as file:
             for number, line in enumerate(file, 1):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -15,6 +14,7 @@ from captioning.errors import UserError
 from captioning.features.store import FeatureStore
 from captioning.features.stored import stored
 from captioning.runtime.allocator import keep_freed_memory
+from captioning.runtime.device import working_device
 
 log = logging.getLogger("captioning")
 
@@ -33,8 +33,7 @@ def run(config: DictConfig, folder: Path) -> int:
     plain = OmegaConf.to_container(config.encoder, resolve=True)
     examples = examples_of(source, config.splits)
     options = {"batch_size": config.batch_size, "num_workers": config.num_workers, "shard": shard}
-    device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    store, _ = stored(config.store, source, encoder, plain, examples, device=device, **options)
+    store, _ = stored(config.store, source, encoder, plain, examples, device=working_device(config.device), **options)
     log.info(f"{store.folder}: {len(store):,} pictures, {store.width} values a token")
     return 0
 

@@ -19,9 +19,11 @@ from captioning.data.source import Source
 from captioning.encoders.regions import RegionEncoder
 from captioning.errors import UserError
 from captioning.example import Example
+from captioning.files.atomic import unused_name
 from captioning.media.finding import find_images
 from captioning.media.images import open_image
 from captioning.reports.region_picture import region_picture
+from captioning.runtime.device import working_device
 from captioning.runtime.progress import progress_bar
 
 log = logging.getLogger("captioning")
@@ -103,7 +105,7 @@ def run(config: DictConfig, folder: Path) -> int:
     encoder = instantiate(config.encoder)
     if not isinstance(encoder, RegionEncoder):
         raise UserError(f"{config.encoder._target_} has no regions: choose encoder=regions, or another that finds some")
-    encoder = encoder.to(config.device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+    encoder = encoder.to(working_device(config.device)).eval()
     if config.photos:
         return _write(encoder, find_images(list(config.photos), recursive=False), Path(config.output))
     source = instantiate({key: value for key, value in config.data.items() if key != "split"})
@@ -118,10 +120,11 @@ def run(config: DictConfig, folder: Path) -> int:
 
 
 def _write(encoder: RegionEncoder, files: Sequence[Path], folder: Path) -> int:
+    taken: set[str] = set()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, picture in draw(encoder, files, credible=encoder.score_threshold):
-            picture.save(folder / f"{file.stem}.png")
+            picture.save(folder / f"{unused_name(file.stem, taken)}.png")
     except OSError as error:
         raise UserError(f"output={folder} cannot be written: {error.strerror}. Choose another folder") from None
     log.info(f"wrote {len(files):,} pictures to {folder}")

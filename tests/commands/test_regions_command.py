@@ -59,6 +59,33 @@ def test_the_command_draws_photos(tmp_path):
     assert CliRunner().invoke(app, ["regions", "encoder=grid", "photos=[a.png]", *tiny]).exit_code == 2
 
 
+def test_photos_of_one_name_from_two_folders_have_a_drawing_each(tmp_path):
+    for folder, photo in zip("ab", pictures(2), strict=True):
+        (tmp_path / folder).mkdir()
+        photo.save(tmp_path / folder / "x.png")
+    names = "encoder.detector.class_names=[cat,dog,ball]"
+    tiny = ["encoder.backbone=test_resnet", "encoder.weights=none", "encoder.size=64", "device=cpu", names]
+    options = [f"encoder.detector.file={saved(tmp_path / 'tiny.onnx')}", f"output={tmp_path}/drawn", *tiny]
+    result = CliRunner().invoke(app, ["regions", f"photos=[{tmp_path}/a/x.png,{tmp_path}/b/x.png]", *options])
+    assert result.exit_code == 0, result.output
+    drawn = {path.name: path.read_bytes() for path in (tmp_path / "drawn").iterdir()}
+    assert drawn.keys() == {"x.png", "x-2.png"} and drawn["x.png"] != drawn["x-2.png"]
+
+
+@pytest.mark.parametrize("verb", ["regions", "extract"])
+@pytest.mark.parametrize("device", ["cuda:99", "toaster"])
+def test_a_device_that_is_not_there_is_one_sentence(tmp_path, capfd, verb, device):
+    tiny = ["encoder.backbone=test_resnet", "encoder.weights=none", "encoder.size=64", "data=scenes", "data.train=1"]
+    if verb == "regions":
+        names = "encoder.detector.class_names=[cat,dog,ball]"
+        tiny += [f"encoder.detector.file={saved(tmp_path / 'tiny.onnx')}", names]
+    else:
+        tiny += ["encoder=grid", f"store={tmp_path}/store"]
+    result = CliRunner().invoke(app, [verb, *tiny, f"device={device}"])
+    said = result.output + capfd.readouterr().err
+    assert result.exit_code == 2 and f"device {device}" in said and "Traceback" not in said
+
+
 def test_yolox_nano_finds_the_objects_of_real_photos(real_data):
     """The 36 likeliest regions, whatever their class, of every object that is not a crowd."""
     file = real_data.parent / "models" / "yolox_nano.onnx"
