@@ -1,0 +1,1 @@
+"""Visual question answering: an image and questions in, answers out."""
