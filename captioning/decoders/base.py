@@ -111,6 +111,17 @@ class Decoder(nn.Module):
         """The state before the first word, for `rows` rows an image."""
         raise NotImplementedError
 
+    def start_behind(self, context: Context, prompt: Tensor) -> State:
+        """The state before the first word, for rows that have read a prompt (B, R, P) of word ids, none of them PAD.
+
+        The law: what follows is what `forward` says of the places behind the prompt, where both stand in one row. A
+        prompt of no words gives the state of `start`.
+        """
+        state = self.start(context, prompt.shape[1])
+        for words in prompt.unbind(2):
+            state = self.step(context, state, words).state
+        return state
+
     def step(self, context: Context, state: State, words: Tensor) -> StepOutput:
         """One word further: words (B, R) -> logits (B, R, V), the next state, attention (B, R, N).
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from captioning.metrics.wordnet import WordNet
 
@@ -109,12 +109,3 @@ class Wups:
             return 1.0
         similarity = self.wordnet.similarity(one, other)
         return similarity if similarity >= self.threshold else 0.1 * similarity
-
-
-def by_kind(values: Mapping, kinds: Mapping) -> dict[str, float]:
-    """The mean of per-question values for each kind of question or answer, most frequent first."""
-    grouped: dict[str, list[float]] = {}
-    for question, value in values.items():
-        grouped.setdefault(kinds[question], []).append(value)
-    ordered = sorted(grouped.items(), key=lambda item: (-len(item[1]), item[0]))
-    return {kind: math.fsum(those) / len(those) for kind, those in ordered}

@@ -5,10 +5,11 @@ import re
 
 import pytest
 
+from captioning.errors import UserError
+from captioning.metrics.answer_scores import score_answers
 from captioning.metrics.answers import (
     CONTRACTIONS,
     Wups,
-    by_kind,
     exact_match,
     normalized,
     soft_targets,
@@ -125,8 +126,49 @@ def test_lists_match_in_any_order():
     assert exact_match("book, book", "book") == 0.0
 
 
-def test_kinds_are_averaged_apart():
-    assert by_kind({1: 1.0, 2: 0.0, 3: 0.5}, {1: "number", 2: "other", 3: "other"}) == {"other": 0.25, "number": 1.0}
+def test_scores_are_means_over_questions_and_over_each_kind():
+    truth = {1: ["2"] * 10, 2: ["dog"] * 10, 3: ["cat"] * 10}
+    kinds = {1: ("number", "how many"), 2: ("other", "what"), 3: ("other", "")}
+    scores = score_answers(truth, {1: "two", 2: "cat", 3: "cat"}, metrics=("vqa", "exact"), kinds=kinds)
+    assert scores.images == (1, 2, 3)
+    assert scores.per_image["VQA"].tolist() == [1.0, 0.0, 1.0]
+    assert scores.corpus == {
+        "VQA": pytest.approx(2 / 3),
+        "VQA (other)": 0.5,
+        "VQA (number)": 1.0,
+        "VQA (how many)": 1.0,
+        "VQA (what)": 0.0,
+        "exact": pytest.approx(1 / 3),
+        "exact (other)": 0.5,
+        "exact (number)": 0.0,
+        "exact (how many)": 0.0,
+        "exact (what)": 0.0,
+    }
+
+
+def test_wups_is_left_out_with_a_sentence_where_wordnet_is_not(monkeypatch, tmp_path):
+    def nowhere():
+        raise UserError("WordNet is not on this machine")
+
+    monkeypatch.setattr("captioning.metrics.wordnet.find_wordnet", nowhere)
+    scores = score_answers({1: ["dog"]}, {1: "dog"}, metrics=("exact", "wups"))
+    assert list(scores.corpus) == ["exact"] and "WordNet" in scores.unavailable["wups"]
+    with pytest.raises(UserError, match="WordNet"):
+        score_answers({1: ["dog"]}, {1: "dog"}, metrics=("wups",))
+
+
+@pytest.mark.parametrize(
+    "truth, answers, metrics, message",
+    [
+        ({1: ["a"]}, {}, ("exact",), "1 of 1 questions have no answer, the first is 1"),
+        ({1: ["a"]}, {1: "a"}, ("bleu",), "no metric 'bleu'"),
+        ({1: ["a"]}, {1: "a"}, (), "no metric is named"),
+        ({}, {}, ("exact",), "no questions"),
+    ],
+)
+def test_what_cannot_be_scored_is_said(truth, answers, metrics, message):
+    with pytest.raises(UserError, match=message):
+        score_answers(truth, answers, metrics=metrics)
 
 
 class Similar:
