@@ -202,6 +202,40 @@ def classify(
     finish(verb)
 
 
+@app.command()
+def answer(
+    words: Annotated[
+        Optional[list[str]],
+        typer.Argument(metavar="PATH... QUESTION...", help="Photos or folders, then questions.", show_default=False),
+    ] = None,
+    model: Annotated[Optional[str], typer.Option(help="A model's folder or name.", show_default=False)] = None,
+    questions: Annotated[
+        Optional[Path], typer.Option(help="A file with a question a line, or a table of file and question.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, max=MOST, help="Answers to each question, with probabilities.")] = 1,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    attention: Annotated[Optional[Path], typer.Option(help="Draw where the model looked into this folder.")] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders' folders too.")] = False,
+    device: Annotated[Optional[str], typer.Option(help="cpu, cuda, ...", show_default="a GPU if any")] = None,
+) -> None:
+    """Answer questions about photos: captioning answer photo.jpg "What is it?" "How many?" --model runs/NAME/model
+
+    Each photo is looked at once, whatever the number of questions.
+
+    Exit status: 0 done, 1 some files could not be read (each named, the others done), 2 bad usage.
+    """
+
+    def verb() -> int:
+        from captioning.commands.answer import run
+
+        if model is None:
+            raise UserError("--model is missing: name a model that answers questions, such as runs/NAME/model")
+        common = {"questions": questions, "top": top, "as_json": json, "attention": attention}
+        return run(words or [], model=model, recursive=recursive, device=device, **common)
+
+    finish(verb)
+
+
 @app.command(context_settings=HYDRA)
 def remember(context: typer.Context) -> None:
     """Give a model a memory of captioned photos: captioning remember model=NAME data=NAME output=DIR [KEY=VALUE ...]
@@ -254,7 +288,16 @@ def score(
     predictions: Annotated[
         list[Path], typer.Argument(help="COCO results, {id: caption}, JSONL or our CSV.", show_default=False)
     ],
-    metrics: Annotated[str, typer.Option(help="Of bleu, meteor, rouge, cider, spice, chair.")] = "bleu,rouge,cider",
+    metrics: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Of bleu, meteor, rouge, cider, spice, chair; of answers vqa, exact, wups.",
+            show_default="bleu,rouge,cider; vqa",
+        ),
+    ] = None,
+    task: Annotated[
+        str, typer.Option(help="captions; or vqa, which takes QUESTIONS ANNOTATIONS RESULTS...")
+    ] = "captions",
     json: Annotated[Optional[Path], typer.Option(help="Write the scores as JSON to this file.")] = None,
     per_image: Annotated[Optional[Path], typer.Option(help="Write a CSV of every image, worst first.")] = None,
     against: Annotated[Optional[Path], typer.Option(help="Test the difference to these predictions.")] = None,
@@ -267,12 +310,21 @@ def score(
     """Score result files against references. Needs no model."""
 
     def verb() -> int:
+        if task == "vqa":
+            from captioning.commands.score_answers import score as run_on_answers
+
+            if per_image or split or instances:
+                raise UserError("--per-image, --split and --instances are for captions, not for --task vqa")
+            common = {"json_file": json, "against": against, "allow_missing": allow_missing}
+            return run_on_answers(references, predictions, metrics=tuple((metrics or "vqa").split(",")), **common)
+        if task != "captions":
+            raise UserError(f"--task {task}: it is captions or vqa")
         from captioning.commands.score import score as run
 
         return run(
             references,
             predictions,
-            metrics=tuple(metrics.split(",")),
+            metrics=tuple((metrics or "bleu,rouge,cider").split(",")),
             json_file=json,
             per_image=per_image,
             against=against,

@@ -61,6 +61,10 @@ class QuestionTable(QuestionPhotos):
     def read(self, split: str) -> list[QuestionedExample]:
         return grouped((file, file, question) for file, question in self._asked if self._split_of[file] == split)
 
+    def everything(self) -> list[QuestionedExample]:
+        """All pictures, whatever their split."""
+        return grouped((file, file, question) for file, question in self._asked)
+
     @cached_property
     def _rows(self) -> list[tuple[str, dict[str, Any]]]:
         """(place for errors, values) of every line."""

@@ -113,6 +113,10 @@ class QuestionAnswering(Task):
     def tally(self, examples: Sequence[Example]) -> str:
         return f"{sum(1 for _ in all_questions(examples)):,} asked"
 
+    def results(self, predictions: Mapping[int | str, list[str]]) -> list[dict[str, Any]]:
+        """Images with the answers to their questions, in the order in which they are asked."""
+        return [{"image_id": key, "answers": answers} for key, answers in predictions.items()]
+
     def fitted_words(self, texts: Sequence[str]) -> Vocabulary:
         """Words of the training questions. Raises UserError where there are none."""
         return Vocabulary.build(texts, **self.vocabulary_options)

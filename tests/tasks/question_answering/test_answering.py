@@ -1,0 +1,228 @@
+"""Questions are rows of their image: learned, answered, saved and loaded by the one loop there is."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_model import pictures
+
+import captioning
+from captioning.data.questions import Question, QuestionedExample
+from captioning.data.synthetic.scene_questions import SceneQuestions
+from captioning.encoders.grid import GridEncoder
+from captioning.errors import UserError
+from captioning.memory import VisualMemory
+from captioning.models.bundle import Bundle, save_bundle
+from captioning.tasks.question_answering.classification import AnswerClassification
+from captioning.tasks.question_answering.generation import AnswerGeneration
+from captioning.training.train import part_of
+
+HEADS = {
+    "up_down": {"_target_": "captioning.heads.answers.UpDownAnswers", "embedding": 16, "width": 32, "dropout": 0.0},
+    "co_attention": {
+        "_target_": "captioning.heads.answers.CoAttention",
+        **{"width": 16, "layers": 1, "heads": 2, "feed_forward": 32, "dropout": 0.0},
+    },
+}
+DECODERS = {
+    "written_by_lstm": {
+        "_target_": "captioning.decoders.up_down.UpDown",
+        **{"embedding": 16, "width": 32, "attention": 16, "dropout": 0.0},
+    },
+    "written_by_transformer": {
+        "_target_": "captioning.decoders.transformer.Transformer",
+        **{"width": 16, "layers": 1, "heads": 2, "feed_forward": 32, "dropout": 0.0},
+    },
+}
+BEAM = {"_target_": "captioning.generation.beam.beam", "_partial_": True, "beam_size": 2}
+FORMS = {
+    **{name: lambda head=head: AnswerClassification(head=head) for name, head in HEADS.items()},
+    **{name: lambda d=decoder: AnswerGeneration(decoder=d, generation=BEAM) for name, decoder in DECODERS.items()},
+}
+
+
+class Width:
+    """What a task asks of an encoder before there are pictures."""
+
+    width = 12
+
+
+def built(form: str, examples, width: int = 12):
+    torch.manual_seed(0)
+    task = FORMS[form]()
+    task.fit(examples)
+    encoder = Width()
+    encoder.width = width
+    task.build(encoder, part_of)
+    return task
+
+
+def examples(count: int = 6) -> list[QuestionedExample]:
+    colours = ("red", "blue", "dark green")
+    return [
+        QuestionedExample(
+            i,
+            f"{i}.jpg",
+            (),
+            questions=(
+                Question(f"{i}a", "what colour is it?", (colours[i % 3],), colours[i % 3]),
+                Question(f"{i}b", "is it red?", ("yes" if i % 3 == 0 else "no",), "yes" if i % 3 == 0 else "no"),
+                *((Question(f"{i}c", "what is on the table?", ("book, lamp",), "book, lamp"),) if i % 2 else ()),
+            ),
+        )
+        for i in range(count)
+    ]
+
+
+def memory(count: int = 6) -> VisualMemory:
+    """The colour of image i is in its tokens."""
+    generator = torch.Generator().manual_seed(3)
+    x = 0.1 * torch.randn(count, 4, 12, generator=generator)
+    x[torch.arange(count), 1, torch.arange(count) % 3] += 3.0
+    return VisualMemory(x, torch.ones(count, 4, dtype=torch.bool), x.mean(1))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_taught_is_answered(form):
+    known, seen = examples(), memory()
+    task = built(form, known).train()
+    targets = task.targets(known, 0)
+    optimizer = torch.optim.AdamW(task.parameters(), lr=1e-2)
+    for _ in range(150):
+        loss, parts = task.loss(seen, targets, range(6))
+        optimizer.zero_grad(), loss.backward(), optimizer.step()
+        if loss < 0.02:
+            break
+    assert set(parts) >= {"loss"}
+    task.eval()
+    answers = dict(zip(range(6), task.predict(seen, task.targets(known, 0)), strict=True))
+    scores = task.score(answers, known)
+    assert scores.corpus == {"exact": 1.0}
+    assert answers[1] == ["blue", "no", "book, lamp"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_answers_depend_neither_on_the_batch_nor_on_the_other_questions(form):
+    known, seen = examples(), memory()
+    task = built(form, known).eval()
+    together = task.predict(seen, task.targets(known, 0))
+    for i, example in enumerate(known):
+        alone = VisualMemory(seen.tokens[i : i + 1], seen.mask[i : i + 1], seen.pooled[i : i + 1])
+        for r, question in enumerate(example.questions):
+            one = dataclasses.replace(example, questions=(question,))
+            assert task.predict(alone, task.targets([one], 0)) == [[together[i][r]]]
+    turned = [dataclasses.replace(one, questions=one.questions[::-1]) for one in known]
+    assert task.predict(seen, task.targets(turned, 0)) == [those[::-1] for those in together]
+
+
+def test_only_the_answer_is_learned_behind_a_prompt():
+    known = examples()
+    task = built("written_by_lstm", known)
+    targets = task.targets(known, 0)
+    rows, behind = targets.answers
+    words = task.vocabulary.words
+    learned = (behind[:, :, :-1] > 0)[1]
+    said = [[words[i] for i in rows[1, r, 1:][learned[r]].tolist()] for r in range(3)]
+    assert said == [["blue", "<eos>"], ["no", "<eos>"], ["book", ",", "lamp", "<eos>"]]
+    read = [words[i] for i in rows[1, 0].tolist() if i]
+    assert read == ["what", "colour", "is", "it", "<bos>", "blue", "<eos>"]
+
+
+def test_an_answer_outside_the_list_teaches_a_softmax_nothing_and_ten_people_teach_thirds():
+    known = examples()
+    task = AnswerClassification(head=HEADS["up_down"], min_count=3, objective="softmax")
+    task.fit(known)
+    assert "yes" not in task.answers and "no" in task.answers
+    task.build(Width(), part_of)
+    loss, _ = task.loss(memory(), task.targets(known, 0), range(6))
+    assert torch.isfinite(loss)
+    people = Question(0, "what?", ("Dog",) * 7 + ("cat",) * 2 + ("bird",), "dog")
+    task = AnswerClassification(head=HEADS["up_down"], vocabulary={"min_count": 1})
+    task.fit([QuestionedExample(0, "0.jpg", (), questions=(people, Question(1, "who?", ("cat",), "cat")))])
+    targets = task.targets([QuestionedExample(0, "0.jpg", (), questions=(people,))], 0)
+    assert targets.answers[0, 0].tolist() == [pytest.approx({"dog": 1.0, "cat": 2 / 3}[one]) for one in task.answers]
+
+
+def test_rows_of_training_change_with_the_epoch_and_nothing_else():
+    many = dataclasses.replace(examples()[0], questions=tuple(Question(i, f"what {i}?", ("a",), "a") for i in range(9)))
+    task = AnswerClassification(head=HEADS["up_down"], questions_per_image=3)
+    task.fit([many])
+    chosen = [[one.id for one in task.train().rows(many, epoch)] for epoch in (0, 0, 1)]
+    assert chosen[0] == chosen[1] != chosen[2] and len(chosen[0]) == 3
+    assert len(task.eval().rows(many, 1)) == 9
+
+
+@pytest.fixture(params=["up_down", "written_by_transformer"])
+def model(request, tmp_path) -> Path:
+    encoder = GridEncoder(backbone="test_resnet", size=64, weights="none")
+    look = {"_target_": "captioning.encoders.grid.GridEncoder", "backbone": "test_resnet", "size": 64}
+    task = built(request.param, examples(), encoder.width)
+    return save_bundle(tmp_path / "model", Bundle(encoder, {**look, "weights": "none"}, task), card="# tiny")
+
+
+def test_a_loaded_model_answers_as_the_one_that_was_saved(model):
+    picture = pictures(1)[0]
+    answerer = captioning.load(model, device="cpu")
+    asked = ["what colour is it?", "is it red?", "what is on the table?"]
+    found = answerer.answer(picture, asked, top=2)
+    assert [one.question for one in found] == asked
+    assert answerer.answer(picture, asked[::-1], top=2) == found[::-1]
+    one = answerer.answer(picture, asked[1], top=2)
+    assert one.text == found[1].text and str(one) == one.text
+    assert one.probability == pytest.approx(found[1].probability, abs=1e-5)
+    assert 0 <= one.others[0][1] <= one.probability <= 1
+    assert one.attention is None or one.attention.sum() == pytest.approx(1.0, abs=1e-4)
+    again = save_bundle(model.with_name("again"), answerer.bundle, card="# again")
+    assert captioning.load(again, device="cpu").answer(picture, asked, top=2) == found
+
+
+@pytest.mark.parametrize("asked", [[], "", "???", ["is it?", 3], "w" * 20_000])
+def test_what_is_no_question_is_refused(model, asked):
+    with pytest.raises(UserError, match="question"):
+        captioning.load(model, device="cpu").answer(pictures(1)[0], asked)
+
+
+def test_two_thousand_unknown_words_are_read_as_far_as_the_model_reads(model):
+    answerer = captioning.load(model, device="cpu")
+    long = " ".join(["zzz"] * 2000)
+    first = " ".join(["zzz"] * answerer.task.vocabulary.max_words)
+    assert answerer.answer(pictures(1)[0], long).text == answerer.answer(pictures(1)[0], first).text
+
+
+def test_a_picture_that_is_none_is_named(model, tmp_path):
+    (tmp_path / "no.jpg").write_text("no picture")
+    with pytest.raises(UserError, match="no.jpg"):
+        captioning.load(model, device="cpu").answer(tmp_path / "no.jpg", "is it red?")
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (None, "answers.json"),
+        ("{", "no list"),
+        ('{"answers": [1]}', "no list"),
+        ('{"answers": ["a", "a"]}', "different"),
+    ],
+)
+def test_a_damaged_list_of_answers_is_named(tmp_path, text, message):
+    encoder = GridEncoder(backbone="test_resnet", size=64, weights="none")
+    look = {"_target_": "captioning.encoders.grid.GridEncoder", "backbone": "test_resnet", "size": 64}
+    task = built("up_down", examples(), encoder.width)
+    folder = save_bundle(tmp_path / "model", Bundle(encoder, {**look, "weights": "none"}, task), card="# tiny")
+    (folder / "answers.json").unlink()
+    if text is not None:
+        (folder / "answers.json").write_text(text)
+    with pytest.raises(UserError, match=message):
+        captioning.load(folder, device="cpu")
+
+
+def test_scores_are_of_questions_by_kind():
+    source = SceneQuestions(train=4, val=1, test=3, unseen=0)
+    known = source.examples("train")
+    task = built("up_down", known).eval()
+    answers = {one.id: [q.answer for q in one.questions] for one in known}
+    scores = task.score(answers, known, metrics=("exact",))
+    assert scores.corpus["exact"] == 1.0 and scores.corpus["exact (count)"] == 1.0
+    assert set(scores.images) == {q.id for one in known for q in one.questions}
+    assert task.usual_metrics(source) == ("exact",)
