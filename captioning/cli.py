@@ -7,11 +7,13 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
+from captioning.commands.answer import answer
 from captioning.errors import UserError
 
 app = typer.Typer(
@@ -24,6 +26,11 @@ app = typer.Typer(
 )
 MOST = 1000  # beams, whose number multiplies the memory a search takes
 HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h", "--help"]}
+
+
+def as_verb(run: Callable[..., int]) -> Callable[..., None]:
+    """The verb that `run` is, with its options and its help."""
+    return wraps(run)(lambda **options: finish(lambda: run(**options)))
 
 
 @app.command(context_settings=HYDRA)
@@ -202,40 +209,6 @@ def classify(
     finish(verb)
 
 
-@app.command()
-def answer(
-    words: Annotated[
-        Optional[list[str]],
-        typer.Argument(metavar="PATH... QUESTION...", help="Photos or folders, then questions.", show_default=False),
-    ] = None,
-    model: Annotated[Optional[str], typer.Option(help="A model's folder or name.", show_default=False)] = None,
-    questions: Annotated[
-        Optional[Path], typer.Option(help="A file with a question a line, or a table of file and question.")
-    ] = None,
-    top: Annotated[int, typer.Option(min=1, max=MOST, help="Answers to each question, with probabilities.")] = 1,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    attention: Annotated[Optional[Path], typer.Option(help="Draw where the model looked into this folder.")] = None,
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders' folders too.")] = False,
-    device: Annotated[Optional[str], typer.Option(help="cpu, cuda, ...", show_default="a GPU if any")] = None,
-) -> None:
-    """Answer questions about photos: captioning answer photo.jpg "What is it?" "How many?" --model runs/NAME/model
-
-    Each photo is looked at once, whatever the number of questions.
-
-    Exit status: 0 done, 1 some files could not be read (each named, the others done), 2 bad usage.
-    """
-
-    def verb() -> int:
-        from captioning.commands.answer import run
-
-        if model is None:
-            raise UserError("--model is missing: name a model that answers questions, such as runs/NAME/model")
-        common = {"questions": questions, "top": top, "as_json": json, "attention": attention}
-        return run(words or [], model=model, recursive=recursive, device=device, **common)
-
-    finish(verb)
-
-
 @app.command(context_settings=HYDRA)
 def remember(context: typer.Context) -> None:
     """Give a model a memory of captioned photos: captioning remember model=NAME data=NAME output=DIR [KEY=VALUE ...]
@@ -352,6 +325,8 @@ def demo(
 
     finish(verb)
 
+
+app.command()(as_verb(answer))
 
 data = typer.Typer(help="What of a benchmark is there, and fetch what can be fetched.", no_args_is_help=True)
 app.add_typer(data, name="data")

@@ -6,7 +6,9 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
 
 from captioning.commands.caption_files import printable
 from captioning.errors import UserError
@@ -19,25 +21,37 @@ if TYPE_CHECKING:
     from captioning.tasks.question_answering.answerer import Answer
 
 TABLES = (".csv", ".jsonl", ".ndjson")
+MOST = 1000  # answers to a question
 PANEL = 256  # pixels of a side of a picture of where was looked
 
 
-def run(
-    words: Sequence[str],
-    *,
-    model: str,
-    questions: Path | None,
-    top: int,
-    as_json: bool,
-    attention: Path | None,
-    recursive: bool,
-    device: str | None,
+def answer(
+    words: Annotated[
+        Optional[list[str]],
+        typer.Argument(metavar="PATH... QUESTION...", help="Photos or folders, then questions.", show_default=False),
+    ] = None,
+    model: Annotated[Optional[str], typer.Option(help="A model's folder or name.", show_default=False)] = None,
+    questions: Annotated[
+        Optional[Path], typer.Option(help="A file with a question a line, or a table of file and question.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, max=MOST, help="Answers to each question, with probabilities.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    attention: Annotated[Optional[Path], typer.Option(help="Draw where the model looked into this folder.")] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders' folders too.")] = False,
+    device: Annotated[Optional[str], typer.Option(help="cpu, cuda, ...", show_default="a GPU if any")] = None,
 ) -> int:
-    """One line a photo and question. -> exit status: 1 where a photo could not be read, each named, the others done."""
+    """Answer questions about photos: captioning answer photo.jpg "What is it?" "How many?" --model runs/NAME/model
+
+    Each photo is looked at once, whatever the number of questions.
+
+    Exit status: 0 done, 1 some files could not be read (each named, the others done), 2 bad usage.
+    """
+    if model is None:
+        raise UserError("--model is missing: name a model that answers questions, such as runs/NAME/model")
     from captioning.tasks.load import load
     from captioning.tasks.question_answering.answerer import Answerer, check_questions
 
-    asked = list(pairs(words, questions, recursive))
+    asked = list(pairs(words or [], questions, recursive))
     for _, those in asked:
         check_questions(those)
     answerer = load(model, device=device)
@@ -48,10 +62,10 @@ def run(
     failures = 0
     for file, those in asked:
         try:
-            for answer in answerer.answer(file, those, top=top):
-                print(line(file, answer, as_json, alone=alone), flush=True)
+            for found in answerer.answer(file, those, top=top):
+                print(line(file, found, as_json, alone=alone), flush=True)
                 if drawing:
-                    drawing.write(file, answer)
+                    drawing.write(file, found)
         except UserError as error:
             failures += 1
             print(f"captioning: {error}", file=sys.stderr, flush=True)
