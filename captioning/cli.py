@@ -263,14 +263,9 @@ def score(
     ],
     metrics: Annotated[
         Optional[str],
-        typer.Option(
-            help="Of bleu, meteor, rouge, cider, spice, chair; of answers vqa, exact, wups.",
-            show_default="bleu,rouge,cider; vqa",
-        ),
+        typer.Option(help="Of bleu, meteor, rouge, cider, spice, chair; vqa, exact, wups.", show_default="usual ones"),
     ] = None,
-    task: Annotated[
-        str, typer.Option(help="captions; or vqa, which takes QUESTIONS ANNOTATIONS RESULTS...")
-    ] = "captions",
+    task: Annotated[str, typer.Option(help="captions, or vqa: QUESTIONS ANNOTATIONS RESULTS...")] = "captions",
     json: Annotated[Optional[Path], typer.Option(help="Write the scores as JSON to this file.")] = None,
     per_image: Annotated[Optional[Path], typer.Option(help="Write a CSV of every image, worst first.")] = None,
     against: Annotated[Optional[Path], typer.Option(help="Test the difference to these predictions.")] = None,
@@ -288,8 +283,8 @@ def score(
 
             if per_image or split or instances:
                 raise UserError("--per-image, --split and --instances are for captions, not for --task vqa")
-            common = {"json_file": json, "against": against, "allow_missing": allow_missing}
-            return run_on_answers(references, predictions, metrics=tuple((metrics or "vqa").split(",")), **common)
+            rest = {"json_file": json, "against": against, "allow_missing": allow_missing}
+            return run_on_answers(references, predictions, metrics=tuple((metrics or "vqa").split(",")), **rest)
         if task != "captions":
             raise UserError(f"--task {task}: it is captions or vqa")
         from captioning.commands.score import score as run
