@@ -42,6 +42,8 @@ def run(verb: str, overrides: list[str]) -> int:
     from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
+    from captioning.commands.known_keys import check_keys
+
     statuses: list[int] = []
     sweep: list[Path] = []
     program = sys.argv[0]
@@ -53,6 +55,7 @@ def run(verb: str, overrides: list[str]) -> int:
         if HydraConfig.get().mode is RunMode.MULTIRUN:
             sweep.append(Path(HydraConfig.get().runtime.output_dir))
         try:
+            check_keys(verb, config)
             check_types(verb, config)
             if config.get("concepts"):
                 import_module("captioning.commands.concepts").apply(config)
@@ -64,10 +67,13 @@ def run(verb: str, overrides: list[str]) -> int:
         except (InstantiationException, OmegaConfBaseException) as error:
             statuses[-1] = failed(error.__cause__ if isinstance(error.__cause__, UserError) else error)
 
+    overrides = [usual_name(text) for text in overrides]
     sys.argv = [f"captioning {verb}", *overrides]
     try:
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=verb)(job)()
     except SystemExit as stop:  # Hydra has printed what is wrong with the overrides, or the traceback of a bug
+        if stop.code and not statuses:
+            say_nearest(verb, overrides)
         if stop.code:
             return max(statuses, default=2)
     except (HydraException, OmegaConfBaseException) as error:
@@ -75,6 +81,33 @@ def run(verb: str, overrides: list[str]) -> int:
     if verb == "train" and sweep:
         import_module("captioning.training.summary").finish_sweep(sweep)
     return max(statuses, default=0)
+
+
+def usual_name(text: str) -> str:
+    """An override as Hydra understands it: a list of loggers or callbacks may be null, which is an empty one."""
+    return {"logger=null": "logger=csv", "callbacks=null": "callbacks=[]"}.get(text, text)
+
+
+def groups_of(folder: Path) -> dict[str, list[str]]:
+    """The groups of the configuration, and the names in each: {"decoder": ["fc", ...], ...}."""
+    return {
+        group.name: sorted(path.relative_to(group).with_suffix("").as_posix() for path in group.rglob("*.yaml"))
+        for group in sorted(folder.iterdir())
+        if group.is_dir()
+    }
+
+
+def say_nearest(verb: str, overrides: list[str]) -> None:
+    """What was meant, where Hydra has said that there is no such key or no such name in a group."""
+    from hydra import initialize_config_dir
+
+    from captioning.commands.known_keys import nearest
+
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        given = [text for text in overrides if not text.startswith("-")]
+        found = nearest(verb, given, groups_of(conf_folder()))
+    for sentence in found:
+        print(f"captioning: {sentence}", file=sys.stderr)
 
 
 def check_types(verb: str, config: DictConfig) -> None:

@@ -58,6 +58,8 @@ class TrainingModule(pl.LightningModule):
         return inputs.float() if isinstance(inputs, VisualMemory) else self.encoder(inputs)
 
     def on_train_start(self) -> None:
+        batches = max(1, int(self.trainer.num_training_batches))  # an epoch that is shorter has a line in the log, too
+        self.trainer.log_every_n_steps = min(self.trainer.log_every_n_steps, batches)
         self.on_train_epoch_start()  # which Lightning leaves out where a run goes on in the middle of an epoch
 
     def on_train_epoch_start(self) -> None:

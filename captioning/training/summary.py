@@ -16,15 +16,18 @@ from captioning.tasks.base import Task
 from captioning.training.callbacks import read_curves
 
 
-def write_summary(folder: Path, task: Task, score: float, trainer: pl.Trainer) -> Path:
+def write_summary(folder: Path, task: Task, score: float | None, trainer: pl.Trainer) -> Path:
     """finished.json: the scores (x100) of the best epoch, the epochs trained, and the minutes, those before an
-    interruption included; and by which score runs are compared."""
+    interruption included; and by which score runs are compared. `score` None: no epoch was validated."""
     curves = read_curves(folder)
     monitor, mode = task.monitor
-    best = next((epoch for epoch, value in curves.get(monitor, []) if abs(value - score) < 1e-4), None)
-    scores = {name: dict(points).get(best) for name, points in curves.items() if name.startswith("val/")}
+    found: dict[str, Any] = {}
+    if score is not None:
+        best = next((epoch for epoch, value in curves.get(monitor, []) if abs(value - score) < 1e-4), None)
+        found = {name: dict(points).get(best) for name, points in curves.items() if name.startswith("val/")}
+        found[monitor] = score
     timer = next(callback for callback in trainer.callbacks if isinstance(callback, Timer))
-    found = {**scores, monitor: score, "epochs": trainer.current_epoch}
+    found["epochs"] = trainer.current_epoch
     found["minutes"] = round(timer.time_elapsed("train") / 60, 2)
     shown = list(dict.fromkeys([monitor, *(f"val/{name}" for name in task.columns)]))
     found |= {"monitor": [monitor, mode], "columns": shown}

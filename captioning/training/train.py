@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import logging
 import os
+import shlex
 from collections.abc import Sequence
 from inspect import signature
 from pathlib import Path
@@ -12,7 +14,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 from hydra.utils import get_object, instantiate
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from captioning import __version__
 from captioning.batches import Examples, TaskData
@@ -26,13 +30,11 @@ from captioning.models.bundle import Bundle, save_bundle
 from captioning.runtime.processes import first_process_first, is_first, one_log
 from captioning.tasks.base import Task
 from captioning.tasks.predictor import usable
-from captioning.training.callbacks import AtomicCheckpointIO, Curves, Progress, SeedEveryStep
 from captioning.training.disk_space import require_room_for_run
 from captioning.training.initial_weights import read_start
-from captioning.training.interruption import SaveOnSigterm, StopAtNaN
 from captioning.training.module import TrainingModule
 from captioning.training.summary import write_summary
-from captioning.training.weight_average import MovingAverage
+from captioning.training.trainer import make_trainer
 
 log = logging.getLogger("captioning")
 
@@ -75,6 +77,8 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
         task.compile()
         if encoder.finetune:
             encoder.compile()
+    if overfit := config.trainer.get("overfit_batches"):
+        train_examples = val_examples = first_batches(train_examples, overfit, config.batch_size)
     task.begin(train_examples)
     module = TrainingModule(
         encoder,
@@ -104,11 +108,21 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
     if len(val_examples) < trainer.world_size:
         raise UserError(f"{len(val_examples)} validation pictures for {trainer.world_size} processes: use fewer")
     log.info(_summary(train_examples, val_examples, encoder, task, folder))
+    for logger in trainer.loggers:
+        logger.log_hyperparams(OmegaConf.to_container(_resolved(config)))
     try:
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    except MisconfigurationException as error:  # two options of the trainer that do not go together
+        raise UserError(f"trainer: {' '.join(str(error).split())[:300]}") from None
     except SystemExit:  # how Lightning passes on an interruption
         raise KeyboardInterrupt from None
     return finish(config, folder, module, trainer)
+
+
+def first_batches(examples: list[Example], overfit: int | float, batch_size: int) -> list[Example]:
+    """What trainer.overfit_batches leaves to learn and to validate on: so many batches, or a share of the examples."""
+    few = int(overfit * len(examples)) if isinstance(overfit, float) else overfit * batch_size
+    return examples[: max(1, few)]
 
 
 def part_of(config: Any, kind: type = object, **sizes: Any) -> Any:
@@ -131,56 +145,38 @@ def _with_sizes(config: Any, sizes: dict[str, int]) -> Any:
     return {**{key: value for key, value in sizes.items() if key in takes}, **inside}
 
 
-def make_trainer(config: DictConfig, folder: Path, task: Task, callbacks: Sequence[pl.Callback] = ()) -> pl.Trainer:
-    """Lightning's trainer with the callbacks and loggers that every run has."""
-    from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
-    from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
-
-    saving = {"dirpath": folder / "checkpoints", "enable_version_counter": False, "save_on_train_epoch_end": True}
-    monitor, mode = task.monitor
-    best = ModelCheckpoint(filename="best", monitor=monitor, mode=mode, **saving)
-    last = ModelCheckpoint(filename="last", **saving)
-    callbacks = [*callbacks, best, last, SeedEveryStep(config.seed), Curves(folder, task)]
-    if config.ema is not None:
-        callbacks.append(MovingAverage(config.ema))
-    if config.patience:
-        callbacks.append(EarlyStopping(monitor, mode=mode, patience=config.patience, check_on_train_epoch_end=False))
-    if config.progress:
-        callbacks.append(Progress(leave=True))
-    callbacks += [Timer(), StopAtNaN(), SaveOnSigterm(folder / "checkpoints" / "last.ckpt")]
-    return instantiate(
-        config.trainer,
-        callbacks=callbacks,
-        logger=[CSVLogger(folder, name="csv"), TensorBoardLogger(folder, name=None, version="tensorboard")],
-        plugins=[AtomicCheckpointIO()],
-        enable_progress_bar=bool(config.progress),
-        default_root_dir=folder,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        _convert_="all",
-    )
-
-
 def finish(config: DictConfig, folder: Path, module: TrainingModule, trainer: pl.Trainer) -> Path:
-    """The best epoch as a bundle, written by the first process."""
+    """The best epoch as a bundle, written by the first process; the last step where no epoch was validated."""
     import torch
 
     if not is_first():
         return folder / "model"
+    if trainer.fast_dev_run:
+        log.warning(f"trainer.fast_dev_run={trainer.fast_dev_run}: every part has run; no model is kept")
+        return folder / "model"
     best = trainer.checkpoint_callback  # the first of the two
-    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
-    module.load_state_dict(state)
+    score = None if best.best_model_score is None else float(best.best_model_score)
+    if best.best_model_path:
+        state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+        module.load_state_dict(state)
+    if score is None:
+        log.warning(f"no epoch was validated: the model is that of step {trainer.global_step:,}, of unknown worth")
     encoder_config = OmegaConf.to_container(config.encoder, resolve=True)
     bundle = Bundle(module.encoder, encoder_config, module.task)
-    score = float(best.best_model_score)
     save_bundle(folder / "model", bundle, card=card(config, module.task, score, len(module.val_examples)))
     write_summary(folder, module.task, score, trainer)
     return folder / "model"
 
 
-def card(config: DictConfig, task: Task, score: float, images: int) -> str:
+def card(config: DictConfig, task: Task, score: float | None, images: int) -> str:
     """The README.md of a bundle."""
     about = task.config()
+    worth = "no validation" if score is None else f"{score:.1f} (x100) on {images:,} validation images"
+    data = config.data.get("name") or config.data._target_
+    if table := config.data.get("file"):
+        data = f"{data}: {Path(table).name}"
+    overrides = overrides_of_run()
+    given = f"\nTrained by `captioning train {shlex.join(overrides)}`\n" if overrides else ""
     decoder = f"| decoder | {about['decoder']['_target_']} |\n" if "decoder" in about else ""
     return f"""# {config.name}
 
@@ -189,11 +185,32 @@ Made by captioning {__version__} on {datetime.date.today()}.
 | | |
 | --- | --- |
 | task | {about["_target_"]} |
-| training data | {config.data.get("name") or config.data._target_} |
+| training data | {data} |
 | encoder | {config.encoder._target_} ({config.encoder.get("backbone", "")}) |
-{decoder}| chosen by | {task.monitor[0].removeprefix("val/")} {score:.1f} (x100) on {images:,} validation images |
+{decoder}| chosen by | {task.monitor[0].removeprefix("val/")}: {worth} |
 | terms | those of the training data: {config.data_terms} |
-"""
+{given}"""
+
+
+def overrides_of_run() -> list[str]:
+    """What the command line of this run said, where one did."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if not HydraConfig.initialized():
+        return []
+    return list(OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False))
+
+
+def _resolved(config: DictConfig) -> DictConfig:
+    """The configuration with every reference followed that can be."""
+    shown = copy.deepcopy(config)
+    with open_dict(shown):
+        shown.pop("hydra", None)
+    try:
+        OmegaConf.resolve(shown)
+    except OmegaConfBaseException:
+        pass
+    return shown
 
 
 def _checkpoint(folder: Path, resume: str | None) -> Path | None:

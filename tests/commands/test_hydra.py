@@ -68,6 +68,36 @@ def test_a_mistake_in_a_configuration_is_status_2_and_named(captioning, tmp_path
     assert len([error for error in errors if not error.startswith("\t")]) <= 8  # below which Hydra lists the names
 
 
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["train", "bath_size=3"], "batch_size"),
+        (["train", "+bath_size=3", "data=scenes"], "batch_size"),
+        (["train", "decoder.widht=3"], "decoder.width"),
+        (["train", "+decoder.widht=3", "data=scenes"], "decoder.width"),
+        (["train", "+trainer.max_tiem=3", "data=scenes"], "trainer.max_time"),
+        (["train", "+vocabulary.min_cuont=3", "data=scenes"], "vocabulary.min_count"),
+        (["train", "then=self_critical", "+then.optimiser.lr=3", "data=scenes"], "then.optimizer"),
+        (["train", "then=self_critical", "+then.objective.num_sample=3", "data=scenes"], "then.objective.num_samples"),
+        (["train", "decoder=show_and_tel"], "decoder=show_and_tell"),
+        (["evaluate", "+batchsize=3", "model=m"], "batch_size"),
+        (["evaluate", "generation=baem", "model=m"], "generation=beam"),
+        (["extract", "+data.on_mising=skip"], "data.on_missing"),
+        (["remember", "+neighbors=3", "model=m", "output=n"], "neighbours"),
+        (["regions", "+encoder.nms_treshold=1", "encoder.detector.file=x"], "encoder.nms_threshold"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_key_that_nothing_reads_is_refused_with_the_nearest_one(captioning, arguments, meant):  # noqa: F811
+    status, _, errors = captioning(*arguments)
+    assert status == 2 and f"Did you mean {meant}?" in "\n".join(errors), errors
+
+
+def test_a_name_that_other_keys_refer_to_is_ones_own_business(captioning):  # noqa: F811
+    status, _, errors = captioning("train", "+half=128", "decoder.width=${half}", "data.root=gone")
+    assert status == 2 and not any("half" in error for error in errors)
+
+
 @pytest.mark.parametrize("verb", hydra.VERBS)
 def test_the_configuration_of_a_verb_can_be_printed_from_anywhere(captioning, verb):  # noqa: F811
     status, lines, errors = captioning(verb, "--cfg", "job", "data=scenes")
