@@ -104,11 +104,12 @@ def _parts(given: Any, kind: type, where: str, places: Mapping[str, Path]) -> li
             takes = signature(get_object(part["_target_"])).parameters
             missing = {name: str(place) for name, place in places.items() if name in takes and name not in part}
             made = instantiate(part, **missing, _convert_="all")
-        except InstantiationException as error:
-            if isinstance(error.__cause__, ModuleNotFoundError):
-                reason = " ".join(str(error.__cause__).split())
-                raise UserError(f"{where}: {reason}: pip install 'captioning[wandb,mlflow]'") from None
-            raise
+        except (InstantiationException, ImportError) as error:
+            cause = error if isinstance(error, ImportError) else error.__cause__
+            if not isinstance(cause, ImportError):
+                raise
+            reason = " ".join(str(cause).split())
+            raise UserError(f"{where}: {reason} Loggers: pip install 'captioning[wandb,mlflow]'") from None
         if not isinstance(made, kind):
             raise UserError(f"{where}: {part['_target_']} is no {kind.__name__}")
         found.append(made)
