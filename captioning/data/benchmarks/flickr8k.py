@@ -11,6 +11,7 @@ from pathlib import Path
 from captioning.data.benchmarks.karpathy import Entry, read_splits
 from captioning.data.download.archives import Archive, karpathy_splits
 from captioning.data.file_source import Photos, photo_folder
+from captioning.data.table import Table
 from captioning.errors import UserError
 from captioning.example import Example
 from captioning.files.annotations import read_lines
@@ -88,13 +89,15 @@ class Flickr30k(Flickr8k):
     """31,014 photos with five captions each: 29,000 train, 1,014 val, 1,000 test by the splits of Karpathy and Li.
 
     Args:
-        root: folder of results_20130124.token, of dataset_flickr30k.json, which says what belongs to which split, and
-            of the photos in flickr30k-images/, Images/ or directly.
+        root: folder of results_20130124.token, or of results.csv, in which the captions are handed round as well; of
+            dataset_flickr30k.json, which says what belongs to which split; and of the photos in flickr30k-images/,
+            Images/ or directly.
         on_missing: "error", "skip" or "ignore", see `Photos`.
     """
 
     name = "flickr30k"
     tokens = "results_20130124.token"
+    table = "results.csv"
     splits_file = "dataset_flickr30k.json"
     text_archive = "flickr30k.tar.gz"
     photo_archive = "flickr30k-images.tar"
@@ -108,6 +111,17 @@ class Flickr30k(Flickr8k):
     @property
     def archives(self) -> tuple[Archive, ...]:
         return karpathy_splits(self.splits_file)
+
+    def annotations(self, split: str) -> Path:
+        table = self.root / self.table
+        return table if table.is_file() and not (self.root / self.tokens).exists() else self.root / self.tokens
+
+    @cached_property
+    def _captions(self) -> dict[str, list[str]]:
+        if self.annotations("train").name == self.tokens:
+            return super()._captions
+        table = Table(self.root / self.table, self.root, on_missing=self.on_missing)
+        return {photo.file: photo.captions for photo in table.photos.values()}
 
     def names(self, split: str) -> list[str]:
         """The photos of a split, by the Karpathy JSON file."""
