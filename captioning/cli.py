@@ -96,6 +96,10 @@ def caption(
         Optional[str], typer.Option(help="cpu, cuda, or several: cuda:0,cuda:1", show_default="a GPU if any")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, max=MOST, help="Photos that the model sees at once.")] = 16,
+    min_confidence: Annotated[
+        Optional[float],
+        typer.Option(min=0, max=1, help="Below it no sentence, but what is seen, if that is sure.", show_default="0"),
+    ] = None,
     sidecar: Annotated[bool, typer.Option("--sidecar", help="Write photo.txt beside each photo.")] = False,
     sidecar_ending: Annotated[
         Optional[str], typer.Option(help="As --sidecar, with this ending: .caption", show_default=".txt")
@@ -145,13 +149,15 @@ def caption(
         if every is not None or format is not None or into is not None or page is not None:
             if attention is not None or (json and format not in (None, "json")):
                 raise UserError("--attention and --json do not go with --every, --format, --into and --page")
+            if min_confidence is not None:
+                raise UserError("--min-confidence does not go with --every, --format, --into and --page")
             if ending is not None or output is not None:
                 raise UserError("--sidecar and --output do not go with --every, --format, --into and --page")
             from captioning.commands.caption_clips import run as run_on_clips
 
             kind = format or ("json" if json else "text")
             return run_on_clips(paths, **common, kind=kind, every=every, into=into, page=page)
-        common |= {"attention": attention, "batch_size": batch_size}
+        common |= {"attention": attention, "batch_size": batch_size, "min_confidence": min_confidence}
         if ending is not None or output is not None:
             return caption_to_files.run(paths, **common, sidecar=ending, output=output)
         return one_by_one.run(paths, **common, as_json=json)

@@ -31,6 +31,7 @@ def run(
     device: str | None,
     batch_size: int = 16,
     existing: Existing = Existing(),
+    min_confidence: float | None = None,
 ) -> int:
     """One line a photo. -> exit status: 1 where a photo could not be read, each named on stderr, the others done."""
     strips = AttentionStrips(attention, existing) if attention else None
@@ -42,6 +43,7 @@ def run(
         try:
             if isinstance(found, UserError):
                 raise found
+            found = sure_enough(found, min_confidence)
             for caption in found:
                 print(line(file, caption, as_json, alone=len(files) == 1 and len(found) == 1), flush=True)
             if strips:
@@ -50,6 +52,15 @@ def run(
             failures += 1
             complain(error)
     return 1 if failures else 0
+
+
+def sure_enough(captions: list[Caption], least: float | None) -> list[Caption]:
+    """The captions, those that are less sure than `least` replaced by what is seen at least."""
+    if least is None:
+        return captions
+    from captioning.tasks.captioning.confidence import hedged
+
+    return [hedged(caption, least) for caption in captions]
 
 
 def complain(what: object) -> None:

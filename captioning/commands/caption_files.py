@@ -66,10 +66,12 @@ def printable(name: str) -> str:
 
 
 def json_line(file: Path, caption: Caption, **times: float) -> str:
-    """One JSON object: file, caption, score (null where it is no number), and `times` where the file is a clip."""
+    """One JSON object: file, caption, score (null where it is no number), `times` of a clip, and how sure it is."""
     name = str(file)
     score = caption.score if math.isfinite(caption.score) else None
     content = {"file": name, **times, "caption": caption.text, "score": score}
+    if caption.confidence is not None:
+        content["confidence"] = round(caption.confidence, 4)
     return json.dumps(content, ensure_ascii=not name.isprintable())
 
 

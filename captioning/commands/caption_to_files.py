@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from captioning.commands.caption import AttentionStrips, complain, expand
+from captioning.commands.caption import AttentionStrips, complain, expand, sure_enough
 from captioning.commands.caption_files import CaptionFile, Existing, Output, Sidecars
 from captioning.commands.several_devices import device_names, stream_on
 from captioning.errors import UserError
@@ -30,6 +30,7 @@ def run(
     sidecar: str | None = None,
     existing: Existing = Existing(),
     attention: Path | None = None,
+    min_confidence: float | None = None,
 ) -> int:
     """Writes a sentence for every photo, beside it in a file with the ending `sidecar`, or into `output`.
 
@@ -57,6 +58,7 @@ def run(
             try:
                 if isinstance(found, UserError):
                     raise found
+                found = sure_enough(found, min_confidence)
                 for place in outputs:
                     if existing.overwrite or file not in place:
                         place.write(file, found)

@@ -29,6 +29,8 @@ def run(config: DictConfig, folder: Path) -> int:
             raise UserError("generation.KEY=VALUE changes a search that is named: generation=beam generation.alpha=1.4")
         task.generate_with(OmegaConf.to_container(generation, resolve=True), lambda part, kind: instantiate(part))
     options = {name: config[name] for name in ("store", "batch_size", "num_workers")}
+    if config.calibrate:
+        return calibrate(predictor, source, config, options)
     examples, predictions = predictor.predict_split(source, split, **options)
     scores = task.score(predictions, examples, metrics=tuple(config.metrics or task.usual_metrics(source)))
     counts = ", ".join(filter(None, (f"{len(predictions):,} {source.things}", task.tally(examples))))
@@ -44,6 +46,22 @@ def run(config: DictConfig, folder: Path) -> int:
         title = f"{source.name} {split}: what {config.model} says"
         page = task.report(folder / "report.html", predictor, examples, source, predictions, scores, title=title)
         log.info(f"wrote {page}: open it in a browser")
+    return 0
+
+
+def calibrate(predictor: Any, source: Any, config: DictConfig, options: dict[str, Any]) -> int:
+    """Writes the model with a confidence that is right on a split, and prints how right it is. -> exit status."""
+    from captioning.models.bundle import read_card, require_place, save_bundle
+    from captioning.models.shipped import find_model
+    from captioning.tasks.captioning.calibration import calibrated
+
+    require_place(Path(config.calibrate))
+    bundle, bins = calibrated(predictor, source, str(config.data.split), **options)
+    print(f"{source.name} {config.data.split}: confidence, share of captions that are right, captions")
+    print("\n".join(f"  {sure:6.2f}  {right:6.2f}  {count:6.0f}" for sure, right, count in bins))
+    card = read_card(find_model(config.model))
+    save_bundle(config.calibrate, bundle, card=card, half=config.half, eight_bit=config.eight_bit)
+    log.info(f"wrote {config.calibrate}: its captions tell how sure they are")
     return 0
 
 

@@ -185,11 +185,15 @@ class ConceptRetrievalDecoder(Decoder):
         )
 
     def agreement(self, context: ConceptRetrievalContext, words: Tensor) -> Tensor:
-        """The mean CIDEr-D, 0 to 10, of captions with those of the groups that fit best. words (B, K, T) -> (B, K)."""
+        """The mean CIDEr-D, 0 to 10, of captions with those of the groups that fit best. words (B, K, T) -> (B, K).
+
+        Of an image in which nothing is believed to be no captions fit: there it is 0.
+        """
         images, neighbours = context.groups.shape
         samples = words.repeat_interleave(neighbours, 0).cpu().numpy()  # (B * N, K, T)
         scores = torch.from_numpy(self.reward(context.groups.flatten().tolist(), samples)).to(context.trust)
-        return (scores.view(images, neighbours, -1) * context.trust[..., None]).sum(1)
+        known = (context.belief > 0).any(1, keepdim=True)
+        return (scores.view(images, neighbours, -1) * context.trust[..., None]).sum(1) * known
 
     def unsupported(self, context: ConceptRetrievalContext, words: Tensor) -> Tensor:
         """How many of COCO's objects captions name which nobody believes to see. words (B, K, T) -> (B, K).

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from captioning.encoders.base import Composite, Encoder
+from captioning.encoders.concepts import ConceptEncoder
 from captioning.encoders.motion import MotionEncoder
 from captioning.errors import UserError
 from captioning.media.clip import Clip, FrameSampling
@@ -90,7 +91,11 @@ class FrameEncoder(Composite):
 
     @classmethod
     def around(cls, image: Encoder, *, frames: int = 8, pool: str = "grid") -> FrameEncoder:
-        """An encoder of clips that looks at frames as `image` looks at photos, and shares its weights."""
+        """An encoder of clips that looks at frames as `image` looks at photos, and shares its weights.
+
+        Of a frame nobody names concepts: an encoder that has them looks without.
+        """
+        image = image.encoder if isinstance(image, ConceptEncoder) else image
         return cls(image=image, sampling=FrameSampling(frames=frames), pool=pool)
 
     def read(self, clip: Clip) -> Frames:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ from captioning.batches import EpochSampler, Examples, loader
 from captioning.data.source import Source
 from captioning.data.splits import chosen_examples
 from captioning.encoders.base import Encoder
+from captioning.encoders.concepts import ConceptEncoder
 from captioning.errors import UserError
 from captioning.example import Example
 from captioning.features.stored import stored
@@ -53,6 +54,7 @@ class Predictor:
         own = self.bundle.encoder_config
         if self.encoder.takes == "clip":
             return own
+        own = own["encoder"] if isinstance(self.encoder, ConceptEncoder) else own
         return {"_target_": "captioning.encoders.frames.FrameEncoder", "image": own, **CLIP_VIEW}
 
     def read(self, image: Any) -> ReadInput | UserError:
@@ -101,8 +103,9 @@ class Predictor:
         store: str | None = "auto",
         batch_size: int = 32,
         num_workers: int = 0,
+        predict: Callable[[VisualMemory, Any], list[Any]] | None = None,
     ) -> tuple[list[Example], dict[int | str, Any]]:
-        """The examples of a split that can be used, and what the task predicts of each, by id.
+        """The examples of a split that can be used, and what the task predicts of each, by id; or `predict`.
 
         Splits are joined as in `chosen_examples`. A model of photos looks at several frames of each clip where the
         source has clips.
@@ -120,7 +123,7 @@ class Predictor:
             for batch in loader(data, EpochSampler(len(data), shuffle=False), batch_size, num_workers):
                 batch = batch.to(self.device)
                 memory = batch.inputs if isinstance(batch.inputs, VisualMemory) else encoder(batch.inputs)
-                found = self.task.predict(memory.float(), batch.targets)
+                found = (predict or self.task.predict)(memory.float(), batch.targets)
                 predictions |= dict(zip(batch.ids, found, strict=True))
                 report(len(predictions), len(examples))
         return examples, predictions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ class Caption:
     attention: np.ndarray | None = field(default=None, repr=False)  # (T, N), a row a word; None without attention
     boxes: np.ndarray | None = field(default=None, repr=False)  # (N, 4) in [0, 1] where the tokens are regions
     labels: list[str] | None = field(default=None, repr=False)  # what the detector calls each of the N regions
+    confidence: float | None = None  # the probability that it is right, from 0 to 1, where the model was calibrated
+    believed: tuple[tuple[str, float], ...] = ()  # what a detector and a classifier name, and how sure each is
     picture: Image.Image | None = field(default=None, repr=False, compare=False)  # small; only with details
 
     def __str__(self) -> str:
@@ -48,24 +50,50 @@ def describe(
     *,
     details: bool = False,
     class_names: Sequence[str] | None = None,
+    confidence: Callable[[float], float] | None = None,
 ) -> list[list[Caption]]:
     """The captions of every image of a memory, best first.
 
-    `details` adds log-probabilities and attention, and for regions their boxes and, by `class_names`, their labels.
+    `details` adds log-probabilities and attention, and for regions their boxes and, by `class_names`, their labels;
+    where some tokens are concepts, the attention is that to the others alone. `confidence` makes one of a score.
     """
     with torch.inference_mode():
         context = decoder.prepare(memory.float())
         search = with_vocabulary(generation, vocabulary)
         generated = search(decoder, context, **{"max_words": vocabulary.max_words, **search.keywords}, details=details)
     words, scores = generated.words.tolist(), generated.scores.tolist()
+    concepts = memory.classes is not None and bool((memory.classes < 0).any())  # beside tokens that are none
+    named = [believed(memory, b, class_names) if concepts and class_names else () for b in range(len(words))]
+    if concepts:
+        shown = memory.classes < 0
+        attention = generated.attention
+        if attention is not None:
+            attention = attention * shown[:, None, None]
+            attention = attention / attention.sum(-1, keepdim=True).clamp(min=1e-12)
+            generated = generated._replace(attention=attention)
+        memory, class_names = replace(memory, mask=memory.mask & shown, boxes=None, classes=None, scores=None), None
+    sure = confidence or (lambda score: None)
     return [
         [
-            _caption(generated, memory, vocabulary, b, k, words[b][k], score, details, class_names)
+            replace(
+                _caption(generated, memory, vocabulary, b, k, words[b][k], score, details, class_names),
+                confidence=sure(score),
+                believed=named[b],
+            )
             for k, score in enumerate(scores[b])
             if k == 0 or score > -math.inf  # fewer captions may exist than were asked for
         ]
         for b in range(len(words))
     ]
+
+
+def believed(memory: VisualMemory, image: int, class_names: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """What the concept tokens of an image name, the most certain first, each name once."""
+    there = (memory.classes[image] >= 0) & memory.mask[image]
+    best: dict[str, float] = {}
+    for number, score in zip(memory.classes[image][there].tolist(), memory.scores[image][there].tolist(), strict=True):
+        best[class_names[number]] = max(score, best.get(class_names[number], 0.0))
+    return tuple(sorted(best.items(), key=lambda pair: -pair[1]))
 
 
 def _caption(

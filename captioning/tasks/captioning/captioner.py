@@ -28,7 +28,7 @@ from captioning.reports.caption_card import THUMBNAIL, thumbnail
 from captioning.runtime.option_checks import require_whole
 from captioning.runtime.prefetch import default_workers, read_ahead
 from captioning.runtime.progress import progress_bar
-from captioning.tasks.captioning.caption import Caption, describe
+from captioning.tasks.captioning.caption import Caption
 from captioning.tasks.predictor import Predictor, ReadInput
 
 
@@ -171,7 +171,7 @@ class Captioner(Predictor):
         captions: dict[int, list[Caption]] = {}
         names = getattr(self.encoder, "class_names", None)
         for places, memory in self.memories(inputs):
-            found = describe(self.decoder, memory, self.vocabulary, generation, details=details, class_names=names)
+            found = self.task.describe(memory, generation, details=details, class_names=names)
             captions |= dict(zip(places, found, strict=True))
         return [captions[i] for i in range(len(inputs))]
 

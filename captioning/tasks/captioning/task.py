@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from captioning.metrics.caption_scores import score_captions
 from captioning.metrics.scores import Scores
 from captioning.tasks.base import Build, Parts, Task
 from captioning.tasks.captioning.augmentation import Augmentation
-from captioning.tasks.captioning.caption import describe
+from captioning.tasks.captioning.caption import Caption, describe
+from captioning.tasks.captioning.confidence import check_curve, confidence_of
 from captioning.tasks.captioning.objectives import CrossEntropy, Objective, target_mask
 from captioning.text.subwords import Subwords
 from captioning.text.vocabularies import read_vocabulary
@@ -40,6 +42,7 @@ class Captioning(Task):
         objective: configuration of an `Objective`; None for cross-entropy.
         augmentation: configuration of what is done to memories in training only; None for nothing.
         vocabulary: `min_count` and `max_words` of the words that are taken from the training captions.
+        confidence: slope and offset of the curve that makes a probability of a caption's score; None for none.
         captions_per_image: rows of each picture; of more captions others are taken in each epoch.
         seed: what that choice depends on, besides epoch and picture.
     """
@@ -60,10 +63,12 @@ class Captioning(Task):
         objective: Mapping[str, Any] | None = None,
         augmentation: Mapping[str, Any] | None = None,
         vocabulary: Mapping[str, Any] | None = None,
+        confidence: Mapping[str, float] | None = None,
         captions_per_image: int = 5,
         seed: int = 0,
     ):
         super().__init__()
+        self.confidence = None if confidence is None else check_curve(confidence)
         if captions_per_image < 1:
             raise UserError(f"captions_per_image={captions_per_image}: it is 1 or more")
         self.parts = {"decoder": decoder, "generation": generation}
@@ -147,8 +152,13 @@ class Captioning(Task):
 
     def predict(self, memory: VisualMemory, targets: Any) -> list[str]:
         """The best caption of each image, by the search of validation where there is one."""
-        captions = describe(self.decoder, memory, self.vocabulary, self.validation or self.generation)
-        return [found[0].text for found in captions]
+        return [found[0].text for found in self.describe(memory, self.validation or self.generation)]
+
+    def describe(self, memory: VisualMemory, generation: Callable, **options: Any) -> list[list[Caption]]:
+        """The captions of every image, best first, with a confidence where this way of searching was calibrated."""
+        same = getattr(generation, "func", generation) is getattr(self.generation, "func", self.generation)
+        sure = partial(confidence_of, curve=self.confidence) if self.confidence and same else None
+        return describe(self.decoder, memory, self.vocabulary, generation, confidence=sure, **options)
 
     def score(
         self, predictions: Mapping[int | str, str], examples: Sequence[Example], *, metrics: Sequence[str] = ()
@@ -190,7 +200,7 @@ class Captioning(Task):
             raise UserError(f"{place}: max_words is {self.vocabulary.max_words}, not within 1 to {MAX_WORDS}")
 
     def config(self) -> dict[str, Any]:
-        return {**super().config(), **self.parts}
+        return {**super().config(), **self.parts, **({"confidence": self.confidence} if self.confidence else {})}
 
     def summary(self) -> str:
         return f"{len(self.vocabulary):,} words; {type(self.decoder).__name__}"
