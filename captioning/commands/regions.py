@@ -24,6 +24,7 @@ from captioning.media.finding import find_images
 from captioning.media.images import open_image
 from captioning.reports.region_picture import region_picture
 from captioning.runtime.device import working_device
+from captioning.runtime.option_checks import require_least
 from captioning.runtime.progress import progress_bar
 
 log = logging.getLogger("captioning")
@@ -61,6 +62,8 @@ def recall(
     those whose box has more than 32 x 32 pixels (of the photo) and no more, their number and recall in [0, 1].
     Raises UserError where the examples have no boxes.
     """
+    require_least(1, batch_size=batch_size)
+    require_least(0, num_workers=num_workers)
     seen = AnnotatedPhotos(source, [example for example in examples if example.boxes], encoder)
     if not len(seen):
         raise UserError(f"{source.name}: no picture of this split has boxes. For COCO set data.boxes=true")

@@ -23,7 +23,7 @@ from captioning.features.identity import Identity, identities
 from captioning.features.store import FeatureStore
 from captioning.features.store_part import COLUMNS
 from captioning.memory import VisualMemory
-from captioning.runtime.option_checks import require_whole
+from captioning.runtime.option_checks import require_least
 
 log = logging.getLogger("captioning")
 
@@ -76,9 +76,8 @@ def fill(
     of n processes that fill the store together. `num_workers` threads decode, by default one a core. `progress` is
     called with (done, total) after every batch. A picture that cannot be read does not stop the others.
     """
-    require_whole("", batch_size=batch_size)
-    if batch_size < 1:
-        raise UserError(f"batch_size is {batch_size}: it is 1 or more")
+    require_least(1, batch_size=batch_size)
+    require_least(0, num_workers=num_workers or 0)
     digest, examples = encoder.digest(config), list(examples)
     known = identities(source, encoder, examples)
     mine = [part for batch in share(examples, batch_size, shard) for part in parts(batch)]

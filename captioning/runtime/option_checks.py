@@ -15,6 +15,14 @@ def require_whole(place: str, **options: Any) -> None:
             raise UserError(f"{place}{name} is {value!r}: it is a whole number")
 
 
+def require_least(least: int, **options: Any) -> None:
+    """Raises UserError naming the first option that is no whole number, or below `least`."""
+    require_whole("", **options)
+    for name, value in options.items():
+        if value < least:
+            raise UserError(f"{name} is {value}: it is {least} or more")
+
+
 def require_number(place: str, **options: Any) -> None:
     """Raises UserError naming the first option that is no finite number."""
     for name, value in options.items():

@@ -22,6 +22,7 @@ from captioning.media.pictures import as_picture
 from captioning.memory import VisualMemory
 from captioning.models.bundle import Bundle
 from captioning.runtime.device import working_device
+from captioning.runtime.option_checks import require_least
 from captioning.runtime.prefetch import chunks_of
 from captioning.runtime.progress import progress_bar
 
@@ -81,6 +82,7 @@ class Predictor:
 
         Raises UserError naming the first that cannot be read.
         """
+        require_least(1, batch_size=batch_size)
         single = not isinstance(images, (list, tuple, Iterator)) or hasattr(images, "read")
         predictions: list[Any] = []
         for chunk in chunks_of([images] if single else images, batch_size):
@@ -110,6 +112,8 @@ class Predictor:
         Splits are joined as in `chosen_examples`. A model of photos looks at several frames of each clip where the
         source has clips.
         """
+        require_least(1, batch_size=batch_size)
+        require_least(0, num_workers=num_workers)
         examples = usable(chosen_examples(source, split), self.task, f"{source.name} {split}")
         encoder, config = self.encoder, self.bundle.encoder_config
         looks = encoder.takes == "image" and encoder.size is not None  # imported features look at nothing

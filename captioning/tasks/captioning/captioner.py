@@ -25,7 +25,7 @@ from captioning.media.pictures import Picture, as_picture
 from captioning.metrics.caption_scores import DEFAULT_METRICS
 from captioning.models.bundle import Bundle
 from captioning.reports.caption_card import THUMBNAIL, thumbnail
-from captioning.runtime.option_checks import require_whole
+from captioning.runtime.option_checks import require_least, require_whole
 from captioning.runtime.prefetch import default_workers, read_ahead
 from captioning.runtime.progress import progress_bar
 from captioning.tasks.captioning.caption import Caption
@@ -55,7 +55,9 @@ class Captioner(Predictor):
         Raises UserError naming the first picture that cannot be read; `stream` goes on instead.
         """
         single = not isinstance(images, (list, tuple, Iterator)) or hasattr(images, "read")
-        several = max(options.get("num_captions", 1), options.get("num_samples", 1)) > 1
+        counts = {name: options[name] for name in ("num_captions", "num_samples") if name in options}
+        require_whole("", **counts)
+        several = max(counts.values(), default=1) > 1
         captions = []
         for _, found in self.stream([images] if single else images, details=details, **options):
             if isinstance(found, UserError):
@@ -81,12 +83,12 @@ class Captioner(Predictor):
         the last (None: as many as there are cores, at most 8); 0 reads nothing ahead, for a live stream. `progress`
         draws a bar on stderr. Raises UserError for an option that makes no sense, or a folder without pictures.
         """
-        if batch_size < 1:
-            raise UserError(f"batch_size is {batch_size}: it is 1 or more")
+        workers = default_workers() if workers is None else workers
+        require_least(1, batch_size=batch_size)
+        require_least(0, workers=workers)
         if isinstance(images, (str, os.PathLike)):
             images = find_images(images, recursive)
         total = len(images) if isinstance(images, Sized) else None
-        workers = default_workers() if workers is None else workers
         batches = read_ahead(images, partial(self._look, details=details), batch_size=batch_size, workers=workers)
         return self._captions_of(batches, total, progress, details, self.strategy(options))
 
@@ -152,6 +154,7 @@ class Captioner(Predictor):
                 shared = {limit.name for limit in fields(Limits)}
                 own = partial(ways[0], **{name: value for name, value in own.keywords.items() if name in shared})
         captions = options.get("num_captions", 1)
+        require_whole("", num_captions=captions)
         if own.func in beams and captions != 1:
             beam_size = options.get("beam_size", signature(own).parameters["beam_size"].default)
             require_whole("generation.", beam_size=beam_size, num_captions=captions)

@@ -9,6 +9,7 @@ from PIL import Image
 from tiny_model import pictures, tiny_bundle
 
 import captioning
+from captioning.data.synthetic.scenes import Scenes
 from captioning.errors import UserError
 from captioning.metrics.caption_scores import score_captions
 from captioning.runtime.prefetch import read_ahead
@@ -127,3 +128,35 @@ def test_a_caption_shows_as_text_only_what_could_be_markup():
     caption = captioning.Caption(**{**vars(caption), "picture": Image.new("RGB", (8, 8))})
     html = caption._repr_html_()
     assert "&lt;b&gt;&amp;" in html and "<b>" not in html and "inf" not in html
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_captions": "3"},
+        {"num_samples": "3"},
+        {"batch_size": "4"},
+        {"batch_size": 2.5},
+        {"batch_size": 0},
+        {"workers": "2"},
+        {"workers": -1},
+        {"beam_size": "3"},
+        {"num_captions": None},
+        {"temperature": "hot"},
+        {"max_words": "9"},
+    ],
+    ids=str,
+)
+def test_an_option_that_is_no_number_is_one_sentence_that_names_it(options):
+    captioner = Captioner(tiny_bundle(), device="cpu")
+    (name,) = options
+    with pytest.raises(UserError, match=name):
+        captioner.caption(pictures(1), **options)
+    with pytest.raises(UserError, match=name):
+        list(captioner.stream(pictures(1), **options))
+
+
+@pytest.mark.parametrize("options", [{"batch_size": "4"}, {"batch_size": 0}, {"num_workers": -1}], ids=str)
+def test_a_split_is_predicted_in_batches_of_a_whole_number(options):
+    with pytest.raises(UserError, match=next(iter(options))):
+        Captioner(tiny_bundle(), device="cpu").predict_split(Scenes(test=1), "test", **options)
