@@ -48,7 +48,9 @@ def stored(
     if isinstance(encoder, Imported):
         return convert.imported_store(where, source, encoder, config, examples)
     if where is None or encoder.finetune:
-        return None, {example.id for example in source.readable(examples)}
+        # Where pictures are left out, those of a damaged body have to be known before a batch of training meets them.
+        skipping = getattr(source, "on_missing", None) == "skip"
+        return None, {example.id for example in source.readable(examples, decode=skipping)}
     folder = default_folder(source, config, encoder.digest(config)) if where == "auto" else Path(where)
     require_room_for_store(folder, encoder, source, examples)
     with progress_bar(f"{source.name} through {type(encoder).__name__}") as report:
