@@ -169,3 +169,34 @@ def test_an_array_with_a_lying_header_is_refused_before_memory_is_taken(tmp_path
     (tmp_path / "7.npy").write_bytes(file.getvalue() + b"1234")
     with pytest.raises(UserError, match=r"7\.npy"):
         open_features(tmp_path).read("7")
+
+
+ROWS = np.arange(3 * 2 * 4, dtype=np.float32).reshape(3, 2, 4)
+
+
+@pytest.mark.parametrize("ids", [[3, 1, 2], ["a.jpg", "b.jpg", "COCO_val2014_000000000042.jpg"], [b"x", b"y", b"z"]])
+@pytest.mark.parametrize("names", [("features", "ids", "boxes"), ("feats", "image_ids", None)])
+def test_one_array_with_a_list_of_ids_is_read_row_by_row(tmp_path, ids, names):
+    h5py = pytest.importorskip("h5py")
+    array, listed, boxes = names
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file[array], file[listed] = ROWS, ids
+        if boxes:
+            file[boxes] = ROWS / 100
+    features = open_features(tmp_path / "f.h5")
+    assert features.ids() == [one.decode() if isinstance(one, bytes) else str(one) for one in ids]
+    for key, row in zip(features.ids(), ROWS, strict=True):
+        found = features.read(key)
+        np.testing.assert_array_equal(found.tokens, row)
+        assert (found.boxes is not None) == bool(boxes)
+    with pytest.raises(UserError, match="nobody"):
+        features.read("nobody")
+
+
+@pytest.mark.parametrize(("ids", "said"), [([1, 2], "2 ids"), ([1, 2, 2], "names 2 twice")])
+def test_ids_that_are_not_those_of_the_rows_are_refused(tmp_path, ids, said):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["features"], file["ids"] = ROWS, ids
+    with pytest.raises(UserError, match=said):
+        open_features(tmp_path / "f.h5")
