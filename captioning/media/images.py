@@ -16,7 +16,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from captioning.errors import UserError
 from captioning.files.regular import one_line, open_regular
-from captioning.media.finding import find_images as find_images  # noqa: PLC0414
+from captioning.media.png_texts import SIGNATURE, without_texts
 
 # Only pictures: Pillow also opens documents (EPS, PDF), for some of which it starts other programs.
 FORMATS = ("PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
@@ -133,6 +133,10 @@ def _identified(file: BinaryIO, name: str) -> Image.Image:
         width, height = struct.unpack("<HH", prefix[6:10])
         if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:
             raise ImageError(f"{name} has {width:,} x {height:,} pixels, too many for a GIF. Make it smaller.")
+    if prefix.startswith(SIGNATURE):
+        file = without_texts(file)
+    if prefix[4:8] == b"ftyp" and prefix[8:11] in (b"hei", b"hev", b"mif", b"msf"):
+        _read_heic(name)
     with _decoding(name):
         for factory in _factories(prefix):
             file.seek(0)
@@ -143,9 +147,18 @@ def _identified(file: BinaryIO, name: str) -> Image.Image:
                 return picture
             except (SyntaxError, IndexError, TypeError, KeyError, struct.error):
                 continue  # what Pillow raises for "not mine after all"
-    if prefix[4:8] == b"ftyp" and prefix[8:11] in (b"hei", b"hev", b"mif"):
-        raise ImageError(f"{name} is a HEIC photo, which cannot be decoded here. Convert it to JPEG or PNG.")
     raise ImageError(f"{name} is not a picture, or its header is damaged. Name a JPEG, PNG, WebP, GIF, BMP or TIFF.")
+
+
+def _read_heic(name: str) -> None:
+    """Lets Pillow read HEIC, which takes another package. Raises ImageError where that is not installed."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise ImageError(
+            f"{name} is a HEIC photo: pip install 'captioning[heic]' to read it, or convert it to JPEG or PNG."
+        ) from None
+    register_heif_opener(thumbnails=False)
 
 
 _MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")  # neither a stuffed byte nor a restart

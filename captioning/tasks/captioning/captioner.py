@@ -20,7 +20,7 @@ from captioning.generation.consensus import consensus
 from captioning.generation.constraints import Limits
 from captioning.generation.sampling import sample
 from captioning.media.clip_inputs import is_clip_input
-from captioning.media.images import find_images
+from captioning.media.finding import find_images
 from captioning.media.pictures import Picture, as_picture
 from captioning.metrics.caption_scores import DEFAULT_METRICS
 from captioning.models.bundle import Bundle

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from captioning.errors import UserError
 from captioning.features.vector_index import Found, VectorIndex
-from captioning.media.images import find_images
+from captioning.media.finding import find_images
 from captioning.media.kinds import is_clip
 from captioning.media.pictures import Picture
 from captioning.runtime.prefetch import default_workers, read_ahead
