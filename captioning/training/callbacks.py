@@ -11,7 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from captioning.errors import UserError
@@ -54,6 +54,24 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             with suppress(OSError):
                 os.unlink(temporary)
             raise UserError(f"{path} cannot be written ({error}). Make room, and go on with resume=auto") from error
+
+
+class RunCheckpoint(ModelCheckpoint):
+    """Keeps the best or the last epoch, and finds what it kept before in a run folder that was moved since."""
+
+    @property
+    def state_key(self) -> str:
+        """As Lightning's own: what was saved by it is read by this."""
+        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        def here(path: str) -> str:
+            return path and str(Path(self.dirpath) / Path(path).name)
+
+        moved = {name: here(state_dict.get(name, "")) for name in ("best_model_path", "kth_best_model_path")}
+        moved["last_model_path"] = here(state_dict.get("last_model_path", ""))
+        kept = {here(path): score for path, score in state_dict.get("best_k_models", {}).items()}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": kept, "dirpath": self.dirpath})
 
 
 class Curves(pl.Callback):

@@ -157,6 +157,8 @@ def finish(config: DictConfig, folder: Path, module: TrainingModule, trainer: pl
     best = trainer.checkpoint_callback  # the first of the two
     score = None if best.best_model_score is None else float(best.best_model_score)
     if best.best_model_path:
+        if not Path(best.best_model_path).is_file():
+            raise UserError(f"{best.best_model_path}, the best epoch of this run, is gone: put it back, or train anew")
         state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
         module.load_state_dict(state)
     if score is None:

@@ -52,6 +52,25 @@ def test_a_resumed_run_ends_at_the_weights_of_one_never_interrupted(tmp_path, de
     assert read_curves(tmp_path / "whole")["val/CIDEr"] == read_curves(tmp_path / "broken")["val/CIDEr"]
 
 
+def test_a_run_folder_that_was_moved_goes_on_and_keeps_its_best_epoch(tmp_path):
+    options = [*DECODERS["show_and_tell"], "trainer.max_epochs=2"]
+    train(configuration(*options), tmp_path / "here")
+    (tmp_path / "here").rename(tmp_path / "there")
+    model = train(configuration(*options, "resume=auto"), tmp_path / "there")
+    assert model == tmp_path / "there/model" and load(model)
+    found = torch.load(tmp_path / "there/checkpoints/last.ckpt", weights_only=True)["callbacks"]
+    best = next(state for key, state in found.items() if "val/CIDEr" in key and key.startswith("ModelCheckpoint"))
+    further = train(
+        configuration(*DECODERS["show_and_tell"], "trainer.max_epochs=3", "resume=auto"), tmp_path / "there"
+    )
+    curve = dict(read_curves(tmp_path / "there")["val/CIDEr"])
+    assert best["best_model_score"] == pytest.approx(max(curve[0], curve[1]), abs=1e-3)
+    assert f"{max(curve.values()):.1f} (x100)" in (further / "README.md").read_text()
+    (tmp_path / "there/checkpoints/best.ckpt").unlink()
+    with pytest.raises(UserError, match=r"best\.ckpt.* is gone"):
+        train(configuration(*DECODERS["show_and_tell"], "trainer.max_epochs=3", "resume=auto"), tmp_path / "there")
+
+
 def test_the_bundle_of_a_run_says_what_the_run_said(tmp_path):
     model = train(configuration(*DECODERS["show_attend_tell"], "trainer.max_epochs=1"), tmp_path)
     captioner = load(model)
