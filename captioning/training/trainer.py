@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
+from pytorch_lightning.callbacks import EarlyStopping, Timer
 from pytorch_lightning.loggers import CSVLogger, Logger
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from captioning.errors import UserError
 from captioning.tasks.base import Task
-from captioning.training.callbacks import AtomicCheckpointIO, Curves, Progress, SeedEveryStep
+from captioning.training.callbacks import AtomicCheckpointIO, Curves, Progress, RunCheckpoint, SeedEveryStep
 from captioning.training.interruption import SaveOnSigterm, StopAtNaN
 from captioning.training.weight_average import MovingAverage
 
@@ -50,8 +51,8 @@ def make_trainer(config: DictConfig, folder: Path, task: Task, callbacks: Sequen
     saving = {"dirpath": folder / "checkpoints", "enable_version_counter": False, "save_on_train_epoch_end": True}
     monitor, mode = task.monitor
     timer = _timer(given.pop("max_time", None))
-    best = ModelCheckpoint(filename="best", monitor=monitor, mode=mode, **saving)
-    last = ModelCheckpoint(filename="last", **saving)
+    best = RunCheckpoint(filename="best", monitor=monitor, mode=mode, **saving)
+    last = RunCheckpoint(filename="last", **saving)
     callbacks = [*callbacks, best, last, SeedEveryStep(config.seed), Curves(folder, task)]
     if config.ema is not None:
         callbacks.append(MovingAverage(config.ema))
@@ -76,6 +77,8 @@ def make_trainer(config: DictConfig, folder: Path, task: Task, callbacks: Sequen
         "use_distributed_sampler": False,
         "profiler": _profiler(given.pop("profiler", None), folder),
     }
+    if config.finetune_from_epoch and several_devices(given):
+        own["strategy"] = parts_that_wait(given.pop("strategy", "auto"))
     own |= {"callbacks": callbacks, "logger": loggers, "plugins": plugins}
     try:
         return instantiate(given, **own, _convert_="all")
@@ -83,6 +86,22 @@ def make_trainer(config: DictConfig, folder: Path, task: Task, callbacks: Sequen
         if isinstance(error.__cause__, (TypeError, ValueError, MisconfigurationException)):
             raise UserError(f"trainer: {' '.join(str(error.__cause__).split())[:300]}") from None
         raise
+
+
+def several_devices(given: Mapping[str, Any]) -> bool:
+    """Whether a trainer of these options has more than one process."""
+    devices, cpu = given.get("devices", "auto"), given.get("accelerator", "auto") == "cpu"
+    if isinstance(devices, str) and devices.isdecimal():
+        devices = int(devices)
+    if devices in ("auto", -1, "-1"):
+        devices = 1 if cpu else torch.cuda.device_count()
+    count = devices if isinstance(devices, int) else len(devices.split(",") if isinstance(devices, str) else devices)
+    return count * int(given.get("num_nodes", 1)) > 1
+
+
+def parts_that_wait(strategy: Any) -> Any:
+    """The strategy for an encoder that begins to learn later: until then it has no gradients to be exchanged."""
+    return "ddp_find_unused_parameters_true" if strategy in ("auto", "ddp") else strategy
 
 
 def _parts(given: Any, kind: type, where: str, places: Mapping[str, Path]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Trains a tiny run in one process and in two, on the same batches: python tests/support/two_processes.py FOLDER
+"""Trains a tiny run in one process and in two, on the same batches: python tests/support/two_processes.py FOLDER [KEY=VALUE ...]
 
 The two are started as torchrun starts them, but as forks, so that PyTorch is imported once.
 """
@@ -56,18 +56,19 @@ def forked(environment: dict[str, str], folder: Path, *options: str) -> int:
     return child
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, *options: str) -> int:
+    """With `options` in two processes alone."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "test"}
     shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     two = ["batch_size=4", "trainer.devices=2", "+trainer.strategy=ddp"]
-    children = [forked({}, folder / "one")]
+    children = [] if options else [forked({}, folder / "one")]
     for rank in "01":
-        children.append(forked({**shared, "RANK": rank, "LOCAL_RANK": rank}, folder / "two", *two))
+        children.append(forked({**shared, "RANK": rank, "LOCAL_RANK": rank}, folder / "two", *two, *options))
     return max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children)
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:]))

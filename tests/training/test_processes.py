@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -14,6 +15,7 @@ import yaml
 from captioning.batches import EpochSampler
 from captioning.runtime.processes import mean_over_processes
 from captioning.training.summary import sweep_table
+from captioning.training.trainer import several_devices
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,28 @@ def test_there_is_one_log_and_one_set_of_checkpoints_and_the_first_process_fille
     assert (runs / "two/model/weights.safetensors").exists()
     filled = Counter((runs / "filled.txt").read_text().split())
     assert filled["0"] == filled["alone"] > 0 and filled["1"] == 0
+
+
+@pytest.mark.parametrize("strategy", ["auto", "ddp"])
+def test_an_encoder_that_begins_to_learn_later_does_so_in_several_processes(tmp_path, strategy):
+    options = ["encoder.finetune=true", "finetune_from_epoch=1", f"trainer.strategy={strategy}", "data.train=16"]
+    command = [sys.executable, Path(__file__).parents[1] / "support" / "two_processes.py", tmp_path, *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    losses = logged(tmp_path / "two", "train/loss")
+    assert len(losses) == 4 and np.isfinite(losses).all()
+
+
+def test_processes_are_counted_as_the_trainer_is_told():
+    several = [
+        {"devices": 2},
+        {"devices": "2"},
+        {"devices": [0, 1]},
+        {"devices": "0,1"},
+        {"devices": 1, "num_nodes": 2},
+    ]
+    one = [{"devices": 1}, {"devices": [0]}, {"devices": "auto", "accelerator": "cpu"}, {"devices": "1"}]
+    assert all(map(several_devices, several)) and not any(map(several_devices, one))
 
 
 def test_in_validation_no_picture_is_dealt_out_twice_and_in_training_everyone_gets_as_many():
