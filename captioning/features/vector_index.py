@@ -190,11 +190,13 @@ class VectorIndex:
         return self.folder / f"vectors-{number}.{ending}"
 
     def _map(self) -> NDArray[np.float16]:
-        """All rows, those of names that are gone included."""
-        shape = (len(self._entries), self.width)
-        if not len(self._entries):
-            return np.empty(shape, np.float16)
-        return np.memmap(self._file("f16"), np.float16, "c", shape=shape)  # torch warns of maps it must not write to
+        """All rows, those of names that are gone included. Mapped once: the first pass over a new map is far slower."""
+        if self._mapped is None:
+            shape = (len(self._entries), self.width)
+            path = self._file("f16")
+            # "c", for torch warns of maps that it must not write to; nobody does
+            self._mapped = np.memmap(path, np.float16, "c", shape=shape) if len(self._entries) else np.empty(shape, "f2")
+        return self._mapped
 
     def _read_entries(self) -> None:
         """What the lines say of the rows, as far as both are whole."""
@@ -218,7 +220,7 @@ class VectorIndex:
             self._entries.append(entry)
         if size < 2 * self.width * len(self._entries):
             raise UserError(f"{self._file('f16')} is shorter than its lines say: delete {self.folder} and search again")
-        self._whole = len(text)
+        self._whole, self._mapped = len(text), None
         self._alive = np.zeros(len(self._entries), bool)
         self._alive[list(self.rows.values())] = True
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from captioning.errors import UserError
 
-STRENGTHS = tuple(10.0**power for power in range(-3, 4))  # C, the inverse of the penalty, as scikit-learn has it
+STRENGTHS = tuple(10.0**power for power in range(-6, 3))  # C, the inverse of the penalty, as scikit-learn has it
 
 
 @dataclass(frozen=True)
