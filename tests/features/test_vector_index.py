@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from captioning.errors import UserError
@@ -71,6 +71,7 @@ def test_update_follows_a_folder_and_asks_only_for_what_is_new(tmp_path):
     assert index.update({"a": 1, "b": 2, "d": 1}, embed) == (0, 0)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from(["add", "remove"]), st.integers(0, 60)), max_size=60))
 def test_any_history_leaves_what_is_there(tmp_path_factory, history):
     folder = tmp_path_factory.mktemp("index")
