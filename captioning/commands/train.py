@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import signal
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
 
 from captioning.runtime.allocator import keep_freed_memory
+from captioning.training.adopted_parts import adopt_parts, is_model
 from captioning.training.interruption import Preempted
+from captioning.training.rehearsal import second_phase
 from captioning.training.train import train
 
 log = logging.getLogger("captioning")
-
-
-def second_phase(config: DictConfig, model: Path) -> DictConfig:
-    """The configuration that `config.then` makes of `config`, for a run that starts from `model`."""
-    phase = copy.deepcopy(config)
-    with open_dict(phase):
-        for key, value in config.then.items():
-            phase[key] = OmegaConf.merge(phase[key], value) if key == "trainer" else value
-        phase.then, phase.start = None, str(model)
-        phase.resume = "auto" if config.resume else None
-    return phase
 
 
 def run(config: DictConfig, folder: Path) -> int:
     """`captioning train`. -> exit status."""
     keep_freed_memory()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # what a run has to say is said below
+    if config.start and is_model(config.start) and HydraConfig.initialized():
+        for sentence in adopt_parts(config, *told()):
+            log.info(sentence)
     try:
         if config.resume == "auto" and config.get("then") and (folder / "finished.json").exists():
             model = folder / "model"
@@ -44,3 +38,14 @@ def run(config: DictConfig, folder: Path) -> int:
         return 128 + signal.SIGTERM
     log.info(f"done: {model}. Try `captioning caption PHOTO --model {model}`")
     return 0
+
+
+def told() -> tuple[list[str], set[str]]:
+    """The overrides of this run, and the groups that it named, an experiment's being all that it may set."""
+    overrides = list(OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False))
+    named = {text.lstrip("+").partition("=")[0] for text in overrides}
+    if "experiment" in named:
+        named |= {"encoder", "decoder", "generation"}
+    if "concepts" in named:
+        named |= {"encoder", "decoder"}
+    return overrides, named

@@ -94,6 +94,18 @@ class Task(nn.Module):
     def check(self, encoder: Encoder) -> None:
         """Raises whatever comes where a finished model's parts, weights filled in, do not suit the encoder."""
 
+    def rehearse(self, encoder: Encoder) -> None:
+        """Once before training, when the layers are there: tries what validation and a finished model will be asked
+        for, on a blank memory. Raises UserError for what would fail then. Leaves weights and random numbers alone."""
+        self.check(encoder)
+
+    def grow(self, examples: Sequence[Example]) -> int:
+        """Takes in what new training examples have and the words that were read have not.
+
+        -> how many words there were before. Raises UserError for a task that cannot.
+        """
+        raise UserError(f"grow=true: {type(self).__name__} has no words that could grow")
+
     def usual_metrics(self, source: Any) -> tuple[str, ...]:
         """What an evaluation on a data set computes where nobody says."""
         return self.metrics

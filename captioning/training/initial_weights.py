@@ -20,6 +20,7 @@ from captioning.errors import UserError
 from captioning.files.annotations import read_text
 from captioning.models.eight_bit import restored
 from captioning.models.former_names import current_keys
+from captioning.models.shipped import find_model
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,23 @@ class Start:
                 )
         module.load_state_dict({name.removeprefix(f"{part}."): tensor for name, tensor in theirs.items()})
 
+    def with_words(self, before: int, module: nn.Module) -> Start:
+        """The start for a task that has learned words behind the `before` that this model has.
+
+        What has a row for each word gets new ones: the mean of those there, and as much chance as a fresh layer has,
+        so that a new word is at first as likely as words are in the mean, and no two are the same.
+        """
+        own = {f"task.{name}": tensor for name, tensor in module.state_dict().items()}
+        weights = {new: self.weights[old] for new, old in current_keys(self.weights, own).items()}
+        for name, fresh in own.items():
+            there = weights.get(name)
+            if there is None or there.shape == fresh.shape or not there.is_floating_point():
+                continue
+            if there.dim() == fresh.dim() and len(there) == before and there.shape[1:] == fresh.shape[1:]:
+                there, more = there.float(), fresh[before:].float()
+                weights[name] = torch.cat([there, there[4:].mean(0) + more - fresh[4:].float().mean(0)])
+        return replace(self, weights=weights)
+
     def seeing_more(self, encoder: Encoder) -> Start:
         """The start for an encoder whose first backbone alone is that of this model: the further ones are added.
 
@@ -65,9 +83,20 @@ class Start:
         return replace(self, weights=weights)
 
 
+def found_start(start: str | Path) -> Path:
+    """The checkpoint or the model's folder that `start` means: a path, or the name of a run or of a shipped model."""
+    path = Path(start)
+    if path.is_file() or (path / "weights.safetensors").is_file():
+        return path
+    try:
+        return find_model(start)
+    except UserError as error:
+        raise UserError(f"start={start}: no such model folder or checkpoint; {error}") from None
+
+
 def read_start(path: str | Path) -> Start:
     """A bundle's folder or a checkpoint of `captioning train`. Raises UserError naming what is wrong with it."""
-    path = Path(path)
+    path = found_start(path)
     if path.is_dir():
         try:
             names = [file.name for file in path.glob("*.json") if file.is_file()]

@@ -33,6 +33,7 @@ from captioning.tasks.predictor import usable
 from captioning.training.disk_space import require_room_for_run
 from captioning.training.initial_weights import read_start
 from captioning.training.module import TrainingModule
+from captioning.training.rehearsal import rehearse
 from captioning.training.summary import write_summary
 from captioning.training.trainer import make_trainer
 
@@ -54,8 +55,11 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
     parts = (usable(source.examples(split), task, f"{source.name} {split}") for split in ("train", "val"))
     train_examples, val_examples = parts
     start = read_start(config.start) if config.start else None
+    grown = 0
     if start:
         task.read_texts(start.texts, str(start.path))
+        if config.get("grow"):
+            grown = task.grow(source.distinct(train_examples))
     else:
         task.fit(source.distinct(train_examples))
     config.encoder = described(config.encoder, config.store)
@@ -63,6 +67,11 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
     if start:
         start = start.seeing_more(encoder)
         start.fill("encoder", encoder)
+    task.build(encoder, part_of)
+    if start:
+        (start.with_words(grown, task) if grown else start).fill("task", task)
+    task.rehearse(encoder)
+    rehearse(config, folder, task)
     plain = OmegaConf.to_container(config.encoder, resolve=True)
     with first_process_first():
         pictures = [example for example in (*train_examples, *val_examples) if example.file or not source.has_texts]
@@ -70,9 +79,6 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
     texts = [example for example in train_examples if source.has_texts and not example.file]
     readable |= {example.id for example in texts}
     train_examples, val_examples = ([e for e in part if e.id in readable] for part in (train_examples, val_examples))
-    task.build(encoder, part_of)
-    if start:
-        start.fill("task", task)
     if config.compile:
         task.compile()
         if encoder.finetune:

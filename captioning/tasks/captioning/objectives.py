@@ -23,10 +23,12 @@ Parts = dict[str, Tensor]
 class Objective:
     """The seam between the task and what it minimises: any callable object with these attributes.
 
-    `dropout` says whether the decoder is to drop out.
+    `dropout` says whether the decoder is to drop out, `needs_start` whether only a decoder that can speak already
+    learns by it.
     """
 
     dropout = True
+    needs_start = False
 
     def setup(self, vocabulary: Vocabulary, captions: Mapping[int | str, Sequence[str]]) -> None:
         """Once before training: the words, and the captions of every training image."""

@@ -43,6 +43,8 @@ class SelfCritical(Objective):
     `dropout` the captions are drawn from exactly the distribution whose gradient is taken.
     """
 
+    needs_start = True
+
     def __init__(
         self,
         *,

@@ -27,7 +27,7 @@ from captioning.tasks.captioning.confidence import check_curve, confidence_of
 from captioning.tasks.captioning.objectives import CrossEntropy, Objective, target_mask
 from captioning.text.subwords import Subwords
 from captioning.text.vocabularies import read_vocabulary
-from captioning.text.vocabulary import BOS, PAD, Vocabulary
+from captioning.text.vocabulary import BOS, PAD, SPECIALS, Vocabulary
 
 MAX_WORDS = 1000  # of a caption; a search sets memory aside for the longest
 
@@ -181,6 +181,30 @@ class Captioning(Task):
         blank = torch.zeros(1, 1, encoder.width)
         with torch.inference_mode():
             self.decoder.prepare(VisualMemory(blank, torch.ones(1, 1, dtype=torch.bool), blank[:, 0]))
+
+    def rehearse(self, encoder: Encoder) -> None:
+        """Says a caption of nothing by the search of validation and by that of the finished model."""
+        training, blank = self.training, torch.zeros(1, 1, encoder.width)
+        memory = VisualMemory(blank, torch.ones(1, 1, dtype=torch.bool), blank[:, 0])
+        self.eval()
+        with torch.random.fork_rng(devices=[]), torch.inference_mode():
+            for generate in filter(None, (self.validation, with_vocabulary(self.generation, self.vocabulary))):
+                try:
+                    describe(self.decoder, memory, self.vocabulary, generate)
+                except (TypeError, ValueError) as error:
+                    raise UserError(f"generation: {' '.join(str(error).split())}") from None
+        self.train(training)
+
+    def grow(self, examples: Sequence[Example]) -> int:
+        """Words that are often enough in new captions, behind those that were read."""
+        if not isinstance(self.vocabulary, Vocabulary):
+            raise UserError("grow=true: a model of subwords spells any word already")
+        before = self.vocabulary
+        captions = (caption for example in examples for caption in example.captions)
+        found = Vocabulary.build(captions, min_count=self.vocabulary_options.get("min_count", 5))
+        more = [word for word in found.words if word not in before.ids]
+        self.vocabulary = Vocabulary([*before.words[len(SPECIALS) :], *more], max_words=before.max_words)
+        return len(before)
 
     def compile(self) -> None:
         """The teacher-forced pass only: captions are generated step by step by the same code as ever."""
