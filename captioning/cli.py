@@ -14,6 +14,8 @@ from typing import Annotated, Optional
 import typer
 
 from captioning.commands.answer import answer
+from captioning.commands.classify import classify
+from captioning.commands.search import search
 from captioning.errors import UserError
 
 app = typer.Typer(
@@ -165,56 +167,6 @@ def caption(
     finish(verb)
 
 
-@app.command()
-def search(
-    folder: Annotated[Path, typer.Argument(help="The folder of the photos.", show_default=False)],
-    text: Annotated[Optional[str], typer.Argument(help='What is looked for: "a dog on a beach".')] = None,
-    like: Annotated[Optional[Path], typer.Option(help="Photos like this one; with a text, both count.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="Photos shown.")] = 10,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a line: file, score.")] = False,
-    page: Annotated[Optional[Path], typer.Option(help="Write an HTML page with what was found.")] = None,
-    index: Annotated[Optional[Path], typer.Option(help="Keep the index here.", show_default="in the folder")] = None,
-    flat: Annotated[bool, typer.Option("--flat", help="Do not look into folders' folders.")] = False,
-    model: Annotated[Optional[str], typer.Option(help="A model's folder or name.", show_default="the shipped")] = None,
-    device: Annotated[Optional[str], typer.Option(help="cpu, cuda, cuda:1, ...", show_default="a GPU if any")] = None,
-) -> None:
-    """Find photos by a sentence. The first time every photo is read, later only what is new."""
-
-    def verb() -> int:
-        from captioning.commands.search import run
-
-        options = {"like": like, "top": top, "as_json": json, "page": page, "index": index}
-        return run(folder, text, **options, recursive=not flat, model=model, device=device)
-
-    finish(verb)
-
-
-@app.command()
-def classify(
-    paths: Annotated[list[Path], typer.Argument(help="Photos, or folders of them.", show_default=False)],
-    labels: Annotated[Optional[str], typer.Option(help="Names to choose from: cat,dog,a bird")] = None,
-    labels_file: Annotated[Optional[Path], typer.Option(help="The same from a file, one a line.")] = None,
-    template: Annotated[
-        Optional[list[str]], typer.Option(help="A sentence with {} for the name; several are averaged.")
-    ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Labels shown.")] = 5,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with all labels.")] = False,
-    page: Annotated[Optional[Path], typer.Option(help="Write an HTML page with bars.")] = None,
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders' folders too.")] = False,
-    model: Annotated[Optional[str], typer.Option(help="A model's folder or name.", show_default="the shipped")] = None,
-    device: Annotated[Optional[str], typer.Option(help="cpu, cuda, cuda:1, ...", show_default="a GPU if any")] = None,
-) -> None:
-    """Say which of some labels photos show, by the labels' names alone."""
-
-    def verb() -> int:
-        from captioning.commands.classify import run
-
-        options = {"labels": labels, "labels_file": labels_file, "templates": template or (), "top": top}
-        return run(paths, **options, as_json=json, page=page, recursive=recursive, model=model, device=device)
-
-    finish(verb)
-
-
 @app.command(context_settings=HYDRA)
 def remember(context: typer.Context) -> None:
     """Give a model a memory of captioned photos: captioning remember model=NAME data=NAME output=DIR [KEY=VALUE ...]
@@ -328,6 +280,8 @@ def demo(
 
 
 app.command()(as_verb(answer))
+app.command()(as_verb(search))
+app.command()(as_verb(classify))
 
 data = typer.Typer(help="What of a benchmark is there, and fetch what can be fetched.", no_args_is_help=True)
 app.add_typer(data, name="data")

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
 from pathlib import Path
+from typing import Annotated, Optional
 
-from captioning.commands.caption import complain, expand
+import typer
+
 from captioning.commands.caption_files import printable
 from captioning.commands.search import load_embedder
 from captioning.errors import UserError
 
 
-def run(
-    paths: Sequence[Path],
-    *,
-    labels: str | None = None,
-    labels_file: Path | None = None,
-    templates: Sequence[str] = (),
-    top: int = 5,
-    as_json: bool = False,
-    page: Path | None = None,
-    recursive: bool = False,
-    model: str | None = None,
-    device: str | None = None,
+def classify(
+    paths: Annotated[list[Path], typer.Argument(help="Photos, or folders of them.", show_default=False)],
+    labels: Annotated[Optional[str], typer.Option(help="Names to choose from: cat,dog,a bird")] = None,
+    labels_file: Annotated[Optional[Path], typer.Option(help="The same from a file, one a line.")] = None,
+    template: Annotated[
+        Optional[list[str]], typer.Option(help="A sentence with {} for the name; several are averaged.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Labels shown.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with all labels.")] = False,
+    page: Annotated[Optional[Path], typer.Option(help="Write an HTML page with bars.")] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders' folders too.")] = False,
+    model: Annotated[Optional[str], typer.Option(help="A model's folder or name.", show_default="the shipped")] = None,
+    device: Annotated[Optional[str], typer.Option(help="cpu, cuda, cuda:1, ...", show_default="a GPU if any")] = None,
 ) -> int:
-    """A line a photo: the most probable labels. -> exit status: 1 where a photo could not be read."""
+    """Say which of some labels photos show, by the labels' names alone.
+
+    Exit status: 0 done, 1 some photos could not be read (each named, the others done), 2 bad usage.
+    """
+    from captioning.commands.caption import expand
+
     names = chosen_labels(labels, labels_file)
     files, failures = expand(paths, recursive)
     embedder = load_embedder(model, device)
@@ -33,12 +41,12 @@ def run(
     from captioning.tasks.embedding.embedder import ranked
     from captioning.tasks.embedding.zero_shot import PROMPT, class_vectors
 
-    classes = class_vectors(embedder.embed_text, names, templates or (PROMPT,))
+    classes = class_vectors(embedder.embed_text, names, template or (PROMPT,))
     drawn = []
     for file, vector in embedder.stream(files):
         if isinstance(vector, UserError):
             failures += 1
-            complain(vector)
+            print(f"captioning: {vector}", file=sys.stderr, flush=True)
             continue
         found = ranked(names, embedder.probabilities(vector[None], classes)[0])
         print(line(file, found, top, as_json), flush=True)

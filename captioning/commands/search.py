@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Optional
 
-from captioning.commands.caption import complain
+import typer
+
 from captioning.commands.caption_files import printable
 from captioning.errors import UserError
-from captioning.tasks.load import load
 
 DEFAULT = "flickr8k_embedding"
 
 
-def run(
-    folder: Path,
-    text: str | None,
-    *,
-    like: Path | None = None,
-    top: int = 10,
-    as_json: bool = False,
-    page: Path | None = None,
-    index: Path | None = None,
-    recursive: bool = True,
-    model: str | None = None,
-    device: str | None = None,
+def search(
+    folder: Annotated[Path, typer.Argument(help="The folder of the photos.", show_default=False)],
+    text: Annotated[Optional[str], typer.Argument(help='What is looked for: "a dog on a beach".')] = None,
+    like: Annotated[Optional[Path], typer.Option(help="Photos like this one; with a text, both count.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="Photos shown.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line: file, score.")] = False,
+    page: Annotated[Optional[Path], typer.Option(help="Write an HTML page with what was found.")] = None,
+    index: Annotated[Optional[Path], typer.Option(help="Keep the index here.", show_default="in the folder")] = None,
+    flat: Annotated[bool, typer.Option("--flat", help="Do not look into folders' folders.")] = False,
+    model: Annotated[Optional[str], typer.Option(help="A model's folder or name.", show_default="the shipped")] = None,
+    device: Annotated[Optional[str], typer.Option(help="cpu, cuda, cuda:1, ...", show_default="a GPU if any")] = None,
 ) -> int:
-    """A line a photo found, the best first. -> exit status: 1 where a photo of the folder could not be read."""
+    """Find photos by a sentence. The first time every photo is read, later only what is new.
+
+    Exit status: 0 done, 1 some photos could not be read (each named, the others searched), 2 bad usage.
+    """
     if text is None and like is None:
         raise UserError("what is looked for? A text after the folder, or a photo with --like")
     embedder = load_embedder(model, device)
-    found_in, skipped = embedder.index(folder, place=index, recursive=recursive, progress=True)
+    found_in, skipped = embedder.index(folder, place=index, recursive=not flat, progress=True)
     for _, error in skipped:
-        complain(error)
+        print(f"captioning: {error}", file=sys.stderr, flush=True)
     found = embedder.search_index(found_in, text, like=like, top=top)
     for each in found:
         print(line(folder / each.name, each.score, as_json), flush=True)
@@ -44,6 +47,8 @@ def run(
 
 def load_embedder(model: str | None, device: str | None) -> Any:
     """The embedding model of that name, by default the shipped one. Raises UserError for a model of another kind."""
+    from captioning.tasks.load import load
+
     embedder = load(DEFAULT if model is None else model, device=device)
     if not hasattr(embedder, "embed_text"):
         raise UserError(f"{model} does not compare photos with words: train one with experiment=flickr8k_embedding")

@@ -192,10 +192,10 @@ class VectorIndex:
     def _map(self) -> NDArray[np.float16]:
         """All rows, those of names that are gone included. Mapped once: the first pass over a new map is far slower."""
         if self._mapped is None:
-            shape = (len(self._entries), self.width)
-            path = self._file("f16")
-            # "c", for torch warns of maps that it must not write to; nobody does
-            self._mapped = np.memmap(path, np.float16, "c", shape=shape) if len(self._entries) else np.empty(shape, "f2")
+            count = len(self._entries)
+            self._mapped = np.empty((0, self.width), np.float16)
+            if count:  # "c", for torch warns of maps that it must not write to; nobody does
+                self._mapped = np.memmap(self._file("f16"), np.float16, "c", shape=(count, self.width))
         return self._mapped
 
     def _read_entries(self) -> None:

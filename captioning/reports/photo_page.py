@@ -56,6 +56,15 @@ class PhotoPage:
             )
         self.cards.append(_figure(name, photo, facts + _bars(labels, correct)))
 
+    def add_sentences(self, name: str, photo: Image.Image, lines: Sequence[tuple[str, float, bool]]) -> None:
+        """A photo and sentences that are near to it: text, cosine, and whether it is one of its own."""
+        items = "".join(
+            f'<div class="bar{" right" if own else ""}"><i style="width:{100 * min(1, max(0, score)):.1f}%"></i>'
+            f"<span><b>{escape(text)}</b>{score:.2f}</span></div>"
+            for text, score, own in lines
+        )
+        self.cards.append(_figure(name, photo, items))
+
     def write(self, path: str | Path) -> Path:
         """Writes the page whole. Raises UserError where it cannot be written."""
         return write_whole(path, document(self.title, f'<div class="photos">{"".join(self.cards)}</div>', style=STYLE))

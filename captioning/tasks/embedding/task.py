@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from captioning.tasks.embedding.objectives import Matching, gathered, in_chunks
 from captioning.text.vocabulary import PAD, Vocabulary
 
 WORDS = "vocabulary.json"
+SHOWN = 60  # photos on a page
 METRICS = ("recall", "rank", "folds", "zero_shot")
 
 
@@ -149,12 +151,18 @@ class Embedding(Task):
             corpus |= {f"1k {name}": value for name, value in folds.items() if "R@" in name}
         return Scores(tuple(keys), corpus, recall_per_image(found), resamplable(found))
 
+    def _classes(
+        self, predictions: Mapping[int | str, Any], examples: Sequence[Example]
+    ) -> tuple[list[str], np.ndarray]:
+        """The labels that occur, and of each the unit vector of its mean prompt, (C, W)."""
+        prompts = {example.labels[0]: predictions[example.id]["texts"].mean(0) for example in examples}
+        names = sorted(prompts)
+        return names, np.stack([prompts[name] / np.linalg.norm(prompts[name]) for name in names])
+
     def _zero_shot(self, predictions: Mapping[int | str, Any], examples: Sequence[Example]) -> Scores:
         if [example for example in examples if len(example.labels) != 1]:
             raise UserError("zero_shot: each photo needs one label, as data=labelled_folders has it")
-        prompts = {example.labels[0]: predictions[example.id]["texts"].mean(0) for example in examples}
-        names = sorted(prompts)
-        classes = np.stack([prompts[name] / np.linalg.norm(prompts[name]) for name in names])
+        names, classes = self._classes(predictions, examples)
         cosines = np.stack([predictions[example.id]["image"] for example in examples]) @ classes.T
         labels = np.array([names.index(example.labels[0]) for example in examples])
         right = (class_ranks(cosines, labels) == 1).astype(np.float64)
@@ -173,6 +181,42 @@ class Embedding(Task):
             {"image_id": key, "vector": [round(number, 5) for number in value["image"].tolist()]}
             for key, value in predictions.items()
         ]
+
+    def report(
+        self,
+        path: Path,
+        predictor: Any,
+        examples: Sequence[Example],
+        source: Any,
+        predictions: Mapping[int | str, Any],
+        scores: Scores,
+        *,
+        title: str,
+    ) -> Path:
+        """Photos with labels: each with its most probable ones as bars, and where the correct one stands, `SHOWN` of
+        them drawn by lot. Photos with captions: the sentences that are nearest to each, its own marked."""
+        import random
+
+        from captioning.reports.photo_page import PhotoPage
+
+        page = PhotoPage(title)
+        shown = random.Random(0).sample(list(examples), min(SHOWN, len(examples)))
+        if "top-1" in scores.corpus:
+            names, classes = self._classes(predictions, examples)
+            for example in shown:
+                found = predictor.probabilities(predictions[example.id]["image"][None], classes)[0]
+                order = np.argsort(-found, kind="stable").tolist()
+                labels = {names[i]: float(found[i]) for i in order}
+                page.add_classified(str(example.id), source.image(example), labels, example.labels[0])
+            return page.write(path)
+        texts = np.concatenate([predictions[example.id]["texts"] for example in examples])
+        sentences = [(caption, example.id) for example in examples for caption in example.captions]
+        for example in shown:
+            cosines = texts @ predictions[example.id]["image"]
+            nearest = [(*sentences[i], float(cosines[i])) for i in np.argsort(-cosines, kind="stable")[:5].tolist()]
+            lines = [(caption, value, owner == example.id) for caption, owner, value in nearest]
+            page.add_sentences(str(example.id), source.image(example), lines)
+        return page.write(path)
 
     def check(self, encoder: Encoder) -> None:
         blank = torch.zeros(1, 1, encoder.width)

@@ -183,3 +183,22 @@ def test_a_model_that_writes_captions_is_refused_by_name(captioning, photos, tmp
 
     code, _, err = captioning("search", photos, "a dog", "--model", saved_model(tmp_path / "captioner"))
     assert code == 2 and "does not compare photos with words" in err
+
+
+def test_an_evaluation_of_labelled_folders_prints_accuracies_and_draws_where_the_correct_label_stands(
+    captioning, photos, tmp_path
+):
+    for i, name in enumerate(["dog", "cat", "ball"]):
+        (photos / name).mkdir()
+        for j, picture in enumerate(pictures(2)):
+            picture.rotate(90 * i).save(photos / name / f"{j}.png")
+    (photos / "inside/4.png").rename(photos / "cat/4.png")
+    shutil.rmtree(photos / "inside")
+    model = saved_embedder(tmp_path / "model")
+    options = [f"data.root={photos}", "data.split=train", "report=true", f"output={tmp_path}/out"]
+    code, out, err = captioning("evaluate", f"model={model}", "data=labelled_folders", *options)
+    assert code == 0, err
+    figures = {line.rsplit(None, 1)[0].strip(): float(line.rsplit(None, 1)[1]) for line in out.splitlines()[1:]}
+    assert figures["chance"] == 33.33 and {"top-1", "top-5", "mean per class"} < figures.keys()
+    page = (tmp_path / "out/report.html").read_text()
+    assert page.count("correct probability:") == 7 and "/3<br>" in page
