@@ -71,7 +71,10 @@ def regions(context: typer.Context) -> None:
 
 @app.command()
 def caption(
-    paths: Annotated[list[Path], typer.Argument(help="Photos, clips, or folders of them.", show_default=False)],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="Photos, clips, folders of them, addresses, or - for standard input.", show_default=False),
+    ],
     model: Annotated[Optional[str], typer.Option(help="A model's folder or name.", show_default="the shipped")] = None,
     beam_size: Annotated[
         Optional[int], typer.Option(min=1, max=MOST, help="Beams; 1 is greedy.", show_default="the model's")
@@ -119,50 +122,12 @@ def caption(
     Exit status: 0 done, 1 some files could not be read (each named, the others done), 2 bad usage.
     """
 
+    given = locals()
+
     def verb() -> int:
-        from captioning.commands import caption as one_by_one
-        from captioning.commands import caption_to_files
-        from captioning.commands.caption_files import Existing
+        from captioning.commands.caption_options import run
 
-        options = {
-            "num_captions": num_captions if num_captions > 1 else None,
-            "beam_size": beam_size,
-            "forced_prefix": [prefix] if prefix is not None else None,
-            "forced_words": list(word or ()) or None,
-            "min_words": min_words,
-            "max_words": max_words,
-            "num_samples": samples,
-            "temperature": temperature,
-            "top_p": top_p,
-            "seed": seed,
-        }
-        options = {name: value for name, value in options.items() if value is not None}
-        existing = Existing(keep=skip_existing, overwrite=overwrite)
-        ending = sidecar_ending if sidecar_ending is not None else ".txt" if sidecar else None
-        if (skip_existing or overwrite) and not any(
-            place is not None for place in (ending, output, into, page, attention)
-        ):
-            raise UserError(
-                "--skip-existing and --overwrite are about files that are written: give --sidecar, --output, --into, "
-                "--page or --attention, too"
-            )
-        common = {"model": model, "options": options, "recursive": recursive, "device": device}
-        common["existing"] = existing
-        if every is not None or format is not None or into is not None or page is not None:
-            if attention is not None or (json and format not in (None, "json")):
-                raise UserError("--attention and --json do not go with --every, --format, --into and --page")
-            if min_confidence is not None:
-                raise UserError("--min-confidence does not go with --every, --format, --into and --page")
-            if ending is not None or output is not None:
-                raise UserError("--sidecar and --output do not go with --every, --format, --into and --page")
-            from captioning.commands.caption_clips import run as run_on_clips
-
-            kind = format or ("json" if json else "text")
-            return run_on_clips(paths, **common, kind=kind, every=every, into=into, page=page)
-        common |= {"attention": attention, "batch_size": batch_size, "min_confidence": min_confidence}
-        if ending is not None or output is not None:
-            return caption_to_files.run(paths, **common, sidecar=ending, output=output)
-        return one_by_one.run(paths, **common, as_json=json)
+        return run(**given)
 
     finish(verb)
 

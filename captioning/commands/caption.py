@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from captioning.commands.caption_files import Existing, json_line, printable
+from captioning.commands.caption_files import Existing, json_line, printable, shown
 from captioning.commands.several_devices import device_names, stream_on
 from captioning.errors import UserError
 from captioning.files.atomic import unused_name
@@ -50,7 +50,7 @@ def run(
                 strips.write(file, found[0])
         except UserError as error:
             failures += 1
-            complain(error)
+            complain(str(error).replace(str(file), shown(file)))
     return 1 if failures else 0
 
 
@@ -87,7 +87,7 @@ def line(file: Path, caption: Caption, as_json: bool, *, alone: bool) -> str:
     """
     if as_json:
         return json_line(file, caption)
-    return caption.text if alone else f"{printable(str(file))}\t{caption.text}"
+    return caption.text if alone else f"{printable(shown(file))}\t{caption.text}"
 
 
 class AttentionStrips:

@@ -13,6 +13,7 @@ from typing import Any
 
 from captioning.commands.caption import complain, expand, line
 from captioning.commands.caption_files import Existing
+from captioning.commands.caption_files import shown as name_of
 from captioning.errors import UserError
 from captioning.files.atomic import unused_name, write_whole
 from captioning.media.clip import Clip, FrameSampling
@@ -109,10 +110,10 @@ def run(
             tell(captioned)
             if shown:
                 frames, times = looks(captioned.file)
-                shown.add(str(captioned.file), frames, times, [cue for cue, _ in captioned.captions])
+                shown.add(name_of(captioned.file), frames, times, [cue for cue, _ in captioned.captions])
         except UserError as error:
             failures += 1
-            complain(error)
+            complain(str(error).replace(str(captioned.file), name_of(captioned.file)))
     if shown:
         shown.write(page)
     return 1 if failures else 0

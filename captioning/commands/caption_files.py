@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -60,6 +61,34 @@ class Existing:
         return False
 
 
+class ArrivedFile(type(Path())):  # type: ignore[misc]  # a path of this system
+    """A file that stands for what came from elsewhere, and is called so in everything that is printed."""
+
+    def __new__(cls, path: Path, *, shown: str) -> ArrivedFile:
+        return super().__new__(cls, path)
+
+    def __init__(self, path: Path, *, shown: str):
+        if sys.version_info >= (3, 12):
+            super().__init__(path)
+        self.shown = shown
+
+    def __reduce__(self):
+        return Path, (str(self),)
+
+    @property
+    def stem(self) -> str:
+        """What files that are made of it are called after."""
+        return "stdin" if self.shown == "-" else Path(self.shown.partition("?")[0]).stem or "photo"
+
+    def with_segments(self, *parts) -> Path:
+        return Path(*parts)
+
+
+def shown(file: Path) -> str:
+    """What a file is called in what is printed."""
+    return getattr(file, "shown", None) or str(file)
+
+
 def printable(name: str) -> str:
     """A file's name on one line that can be encoded, whatever bytes it is made of."""
     return name if name.isprintable() else repr(name)[1:-1]
@@ -67,7 +96,7 @@ def printable(name: str) -> str:
 
 def json_line(file: Path, caption: Caption, **times: float) -> str:
     """One JSON object: file, caption, score (null where it is no number), `times` of a clip, and how sure it is."""
-    name = str(file)
+    name = shown(file)
     score = caption.score if math.isfinite(caption.score) else None
     content = {"file": name, **times, "caption": caption.text, "score": score}
     if caption.confidence is not None:
@@ -175,7 +204,7 @@ class CaptionFile:
         self.held.add(self._name(file))
 
     def _name(self, file: Path) -> str:
-        return printable(str(file)) if self.as_csv else str(file)
+        return printable(shown(file)) if self.as_csv else shown(file)
 
     def _line(self, file: Path, caption: Caption) -> str:
         if not self.as_csv:

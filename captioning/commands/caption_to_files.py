@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from captioning.commands.caption import AttentionStrips, complain, expand, sure_enough
-from captioning.commands.caption_files import CaptionFile, Existing, Output, Sidecars
+from captioning.commands.caption_files import CaptionFile, Existing, Output, Sidecars, shown
 from captioning.commands.several_devices import device_names, stream_on
 from captioning.errors import UserError
 from captioning.runtime.progress import progress_bar
@@ -64,7 +64,7 @@ def run(
                         place.write(file, found)
                 done += 1
             except UserError as error:
-                failures.append(str(error))
+                failures.append(str(error).replace(str(file), shown(file)))
     finally:
         for failure in failures:
             complain(failure)

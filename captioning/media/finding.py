@@ -42,7 +42,8 @@ def find_images(
     if isinstance(paths, (str, os.PathLike)):
         paths = [paths]
     found: list[Path] = []
-    for path in map(Path, paths):
+    for path in paths:
+        path = path if isinstance(path, Path) else Path(path)
         found.extend(_in_folder(path, recursive, clips) if os.path.isdir(path) else [path])
     return found
 

@@ -1,0 +1,88 @@
+"""The options of `captioning caption`: what goes with what, and which of its three ways of writing is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from captioning.commands import caption as one_by_one
+from captioning.commands import caption_to_files
+from captioning.commands.arrivals import arrivals
+from captioning.commands.caption_files import Existing
+from captioning.errors import UserError
+
+GENERATION = ("beam_size", "min_words", "max_words", "temperature", "top_p", "seed")  # as the library calls them, too
+
+
+def run(
+    paths: Sequence[Path],
+    *,
+    model: str | None,
+    recursive: bool,
+    device: str | None,
+    batch_size: int,
+    min_confidence: float | None,
+    attention: Path | None,
+    json: bool,
+    format: str | None,
+    every: float | None,
+    into: Path | None,
+    page: Path | None,
+    sidecar: bool,
+    sidecar_ending: str | None,
+    output: Path | None,
+    skip_existing: bool,
+    overwrite: bool,
+    **generation: Any,
+) -> int:
+    """Captions `paths`. -> exit status. Raises UserError for options that do not go together."""
+    existing = Existing(keep=skip_existing, overwrite=overwrite)
+    ending = sidecar_ending if sidecar_ending is not None else ".txt" if sidecar else None
+    written = (ending, output, into, page, attention)
+    if (skip_existing or overwrite) and not any(place is not None for place in written):
+        raise UserError(
+            "--skip-existing and --overwrite are about files that are written: give --sidecar, --output, --into, "
+            "--page or --attention, too"
+        )
+    common = {"model": model, "options": options_of(**generation), "recursive": recursive, "device": device}
+    common["existing"] = existing
+    in_time = any(given is not None for given in (every, format, into, page))
+    if in_time:
+        if attention is not None or (json and format not in (None, "json")):
+            raise UserError("--attention and --json do not go with --every, --format, --into and --page")
+        if min_confidence is not None:
+            raise UserError("--min-confidence does not go with --every, --format, --into and --page")
+        if ending is not None or output is not None:
+            raise UserError("--sidecar and --output do not go with --every, --format, --into and --page")
+    with arrivals(paths) as (files, failures):
+        if ending is not None and any(hasattr(file, "shown") for file in files):
+            raise UserError("--sidecar writes beside a file: what comes by - or from an address lies nowhere")
+        if failures and not files:
+            return 1
+        if in_time:
+            from captioning.commands.caption_clips import run as run_on_clips
+
+            kind = format or ("json" if json else "text")
+            status = run_on_clips(files, **common, kind=kind, every=every, into=into, page=page)
+        else:
+            common |= {"attention": attention, "batch_size": batch_size, "min_confidence": min_confidence}
+            if ending is not None or output is not None:
+                status = caption_to_files.run(files, **common, sidecar=ending, output=output)
+            else:
+                status = one_by_one.run(files, **common, as_json=json)
+    return status or failures
+
+
+def options_of(
+    *, num_captions: int, samples: int | None, prefix: str | None, word: Sequence[str] | None, **named: Any
+) -> dict[str, Any]:
+    """What of the command's options is the library's, by its names."""
+    options = {name: named[name] for name in GENERATION}
+    options |= {
+        "num_captions": num_captions if num_captions > 1 else None,
+        "num_samples": samples,
+        "forced_prefix": [prefix] if prefix is not None else None,
+        "forced_words": list(word or ()) or None,
+    }
+    return {name: value for name, value in options.items() if value is not None}
