@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -40,6 +42,7 @@ def run(verb: str, overrides: list[str]) -> int:
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException, InstantiationException
     from hydra.types import RunMode
+    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     from captioning.commands.known_keys import check_keys
@@ -67,6 +70,7 @@ def run(verb: str, overrides: list[str]) -> int:
         except (InstantiationException, OmegaConfBaseException) as error:
             statuses[-1] = failed(error.__cause__ if isinstance(error.__cause__, UserError) else error)
 
+    OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
     overrides = [usual_name(text) for text in overrides]
     sys.argv = [f"captioning {verb}", *overrides]
     try:
@@ -108,6 +112,18 @@ def say_nearest(verb: str, overrides: list[str]) -> None:
         found = nearest(verb, given, groups_of(conf_folder()))
     for sentence in found:
         print(f"captioning: {sentence}", file=sys.stderr)
+
+
+def folder_name(model: str) -> str:
+    """What a folder about a model is called: each model's own, `runs/mine/model` and `runs/mine` being one."""
+    path = os.path.normpath(model)
+    if os.path.exists(path):
+        path = os.path.relpath(os.path.realpath(path))
+        path = os.path.realpath(model) if path.startswith(os.pardir) else path
+    parts = [part for part in Path(path).parts if part != os.sep]
+    if len(parts) > 1 and parts[-1] == "model":
+        parts.pop()
+    return re.sub(r"[^\w.+-]+", "-", "-".join(parts)).strip("-.") or "model"
 
 
 def check_types(verb: str, config: DictConfig) -> None:

@@ -32,12 +32,12 @@ def test_all_clips_that_are_there_are_scored(captioning, benchmark, tmp_path, mo
     assert lines[0] == "msvd all, 3 clips, 6 references"
     assert [line.split()[0] for line in lines[1:]] == ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "CIDEr"]
     assert "1 of 3 captioned clips is missing (split train)" in caplog.text
-    said = json.loads((tmp_path / "evaluations/msvd-all/predictions.json").read_text())
+    said = json.loads((tmp_path / "evaluations/model-msvd-all/predictions.json").read_text())
     assert [each["image_id"] for each in said] == ["-w_1_4_10", "-w_3_4_10", "-w_1301_4_10"]
 
     joined, lines, _ = captioning(*common, "data.split=train+test", "metrics=[cider]")
     assert joined == 0 and lines[0] == "msvd train+test, 3 clips, 6 references"
-    both = json.loads((tmp_path / "evaluations/msvd-train+test/predictions.json").read_text())
+    both = json.loads((tmp_path / "evaluations/model-msvd-train+test/predictions.json").read_text())
     assert both == said
     texts = {str(benchmark.clip(each["image_id"])): each["caption"] for each in said}
     _, lines, _ = captioning("caption", *texts, "--model", "model")

@@ -147,3 +147,22 @@ def test_every_file_of_conf_can_be_read():
     assert len(found) > 20 and all(path.suffix == ".yaml" for path in found)
     for path in found:
         yaml.safe_load(path.read_text())
+
+
+def test_every_model_has_a_folder_of_its_own_for_what_is_found_of_it(tmp_path, monkeypatch):
+    for run in ("runs/one", "runs/two", "flickr8k"):
+        (tmp_path / run / "model").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    models = ["runs/one", "runs/two", "flickr8k/model", str(tmp_path.parent / "far/model"), "group/name", "a:b c"]
+    names = [hydra.folder_name(model) for model in models]
+    assert len(set(names)) == len(names) and not any(set("/: ") & set(name) for name in names)
+    assert names[0] == hydra.folder_name("runs/one/model") == hydra.folder_name(f"{tmp_path}/runs/one/") == "runs-one"
+
+
+def test_the_evaluation_of_a_second_model_leaves_that_of_the_first(captioning, tmp_path):  # noqa: F811
+    common = ["data=scenes", "data.test=2", "data.split=test", "metrics=[cider]", "store=null"]
+    for name in ("one", "two"):
+        saved_model(tmp_path / "runs" / name / "model")
+        assert captioning("evaluate", f"model=runs/{name}", *common)[0] == 0
+    found = {path.parent.name for path in (tmp_path / "evaluations").glob("*/predictions.json")}
+    assert found == {"runs-one-scenes-test", "runs-two-scenes-test"}
