@@ -9,6 +9,7 @@ from pathlib import Path
 from captioning.data.download.download import download as download_archives
 from captioning.data.download.inventory import check_split
 from captioning.data.source import Source
+from captioning.data.wrapped_source import innermost
 from captioning.errors import UserError
 
 log = logging.getLogger("captioning")
@@ -42,6 +43,7 @@ def source_of(name: str, overrides: Sequence[str] = ()) -> Source:
 
 def report(name: str, source: Source) -> bool:
     """Prints what is there, one line a split. -> whether that is everything."""
+    source = innermost(source)  # of what is made of photos nothing can be missing but the photos
     root = getattr(source, "root", None)
     print(f"{name}: {root if root is not None else 'made on demand, nothing to download'}")
     level, found = log.level, []
@@ -69,7 +71,7 @@ def check(name: str, overrides: Sequence[str] = ()) -> int:
 
 def download(name: str, overrides: Sequence[str] = ()) -> int:
     """`captioning data download NAME`. -> 0, or 1 where something is left that has to be had by hand."""
-    source = source_of(name, overrides)
+    source = innermost(source_of(name, overrides))
     if source.archives:
         download_archives(source.archives, Path(source.root))
     elif source.by_hand:

@@ -4,43 +4,36 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from captioning.data.source import Source
+from captioning.data.wrapped_source import WrappedSource
 from captioning.errors import UserError
 from captioning.example import Example
 from captioning.files.annotations import read_lines
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
-
-class WithoutPhotos(Source):
+class WithoutPhotos(WrappedSource):
     """`source`, whose training split also has examples with captions and no photo: their `file` is empty.
 
     `texts` are JSONL files, each line {"id": ..., "captions": [...]} of one photo that nobody needs to have. Their ids
     are those of the file after its name. Other splits stay as they are.
     """
 
-    def __init__(self, *, source: Source, texts: Sequence[str | os.PathLike[str]]):
-        self.has_texts = True
-        self.source, self.files = source, [Path(file).expanduser() for file in texts]
+    has_texts = True
+
+    def __init__(self, *, source: Source, texts: Sequence[str | os.PathLike[str]], on_missing: str | None = None):
+        super().__init__(source, on_missing=on_missing)
+        self.files = [Path(file).expanduser() for file in texts]
         if not self.files:
             raise UserError("data.texts names no file: give one or more, or leave out data=..._and_texts")
-        self.name, self.splits, self.metrics = source.name, source.splits, source.metrics
-        self.things = source.things
-        self.official: Mapping[str, int] = {}  # counts of photos, which no longer are those of examples
 
     def examples(self, split: str) -> list[Example]:
         found = self.source.examples(split)
         if split != "train":
             return found
         return [*found, *(example for file in self.files for example in read_texts(file))]
-
-    def image(self, example: Example) -> Image:
-        return self.source.image(example)
 
     def distinct(self, examples: Sequence[Example]) -> list[Example]:
         photos = self.source.distinct([example for example in examples if example.file])
