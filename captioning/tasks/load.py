@@ -30,7 +30,7 @@ def load(
 
 def find_bundle(model: str | Path, allow: Sequence[str] = ()) -> Bundle:
     """The finished model that a name or folder means, one in the layout of the model hub among them."""
-    if is_hub_folder(Path(model)) or (looks_like_a_name(str(model)) and not is_here(model)):
+    if is_of_hub(model):
         from captioning.models.published.importing import import_checkpoint
         from captioning.tasks.captioning.published import as_bundle
 
@@ -38,10 +38,12 @@ def find_bundle(model: str | Path, allow: Sequence[str] = ()) -> Bundle:
     return load_bundle(find_model(model), allow=allow)
 
 
-def is_here(model: str | Path) -> bool:
-    """Whether a bundle or run is meant."""
+def is_of_hub(model: str | Path) -> bool:
+    """Whether a model of the model hub is meant, by its name or by a folder in its layout, and none that is here."""
+    if is_hub_folder(Path(model)) or not looks_like_a_name(str(model)):
+        return is_hub_folder(Path(model))
     try:
         find_model(model)
     except UserError:
-        return False
-    return True
+        return True
+    return False

@@ -16,6 +16,7 @@ from captioning.generation.beam import beam
 from captioning.generation.consensus import consensus
 from captioning.models.bundle import CAPTIONING, TRUSTED, read_config, target, trusted_part
 from captioning.models.shipped import find_model
+from captioning.tasks.load import find_bundle, is_of_hub
 
 
 def adopt_parts(config: DictConfig, told: Iterable[str], chosen: Iterable[str]) -> list[str]:
@@ -25,8 +26,7 @@ def adopt_parts(config: DictConfig, told: Iterable[str], chosen: Iterable[str]) 
     of a group that was named, is left as it is. -> what was taken and what is dropped, as sentences. Raises UserError
     for a model whose parts are not this package's.
     """
-    folder = find_model(config.start)
-    parts = read_config(folder / "config.yaml")
+    parts = parts_of(config.start)
     task = parts["task"]
     if task["_target_"] != CAPTIONING or config.task.get("_target_") != CAPTIONING:
         return []
@@ -52,8 +52,37 @@ def adopt_parts(config: DictConfig, told: Iterable[str], chosen: Iterable[str]) 
                     OmegaConf.update(config, key, OmegaConf.from_dotlist([f"x={value}"]).x, force_add=True)
             taken.append(name)
     if taken:
-        said.insert(0, f"{', '.join(taken)} and words are those of {folder}")
+        said.insert(0, f"{', '.join(taken)} and words are those of {config.start}")
     return said
+
+
+def adopt_named_parts(config: DictConfig) -> None:
+    """Puts the start's own encoder and decoder in where `config` says `of_start`, with what else it says there.
+
+    Raises UserError where there is no start, or it has no such part.
+    """
+    wanted = [part for part in ("encoder", "decoder") if config.get(part) and config[part].get("of_start")]
+    if not wanted:
+        return
+    if not config.start:
+        raise UserError(f"{wanted[0]}=of_start is the {wanted[0]} of a finished model: name one with start=MODEL")
+    parts = parts_of(config.start)
+    theirs = {"encoder": without_weights(architecture(parts["encoder"])), "decoder": parts["task"].get("decoder")}
+    for part in wanted:
+        if theirs[part] is None:
+            raise UserError(f"start={config.start} has no {part}")
+        require_trusted(theirs[part], f"start={config.start}")
+        own = {name: value for name, value in config[part].items() if name != "of_start" and value is not None}
+        with open_dict(config):
+            config[part] = {**theirs[part], **own}
+
+
+def parts_of(start: str | Path) -> dict[str, Any]:
+    """The configuration of a model, one of the model hub among them: encoder and task."""
+    if is_of_hub(start):
+        bundle = find_bundle(start)
+        return {"encoder": bundle.encoder_config, "task": bundle.task.config()}
+    return read_config(find_model(start) / "config.yaml")
 
 
 def require_trusted(part: Any, where: str) -> None:

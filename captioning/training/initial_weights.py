@@ -21,6 +21,7 @@ from captioning.files.annotations import read_text
 from captioning.models.eight_bit import restored
 from captioning.models.former_names import current_keys
 from captioning.models.shipped import find_model
+from captioning.tasks.load import find_bundle, is_of_hub
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,12 @@ def found_start(start: str | Path) -> Path:
 
 
 def read_start(path: str | Path) -> Start:
-    """A bundle's folder or a checkpoint of `captioning train`. Raises UserError naming what is wrong with it."""
+    """A model's name or folder, or a checkpoint of `captioning train`. Raises UserError naming what is wrong with it."""
+    if is_of_hub(path):
+        bundle = find_bundle(path)
+        parts = {"encoder": bundle.encoder, "task": bundle.task}
+        weights = {f"{part}.{name}": w for part, module in parts.items() for name, w in module.state_dict().items()}
+        return Start(Path(path), bundle.task.texts(), weights)
     path = found_start(path)
     if path.is_dir():
         try:

@@ -30,8 +30,10 @@ from captioning.models.bundle import Bundle, save_bundle
 from captioning.runtime.processes import first_process_first, is_first, one_log
 from captioning.tasks.base import Task
 from captioning.tasks.predictor import usable
+from captioning.training.adopted_parts import adopt_named_parts
 from captioning.training.disk_space import require_room_for_run
 from captioning.training.initial_weights import read_start
+from captioning.training.low_rank import add_low_rank, merge_low_rank
 from captioning.training.module import TrainingModule
 from captioning.training.rehearsal import rehearse
 from captioning.training.summary import write_summary
@@ -50,6 +52,7 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
     one_log()
     checkpoint = _checkpoint(folder, config.resume)
     pl.seed_everything(config.seed, workers=True, verbose=False)
+    adopt_named_parts(config)
     source = instantiate(config.data)
     task = instantiate(config.task, _recursive_=False, _convert_="all")
     parts = (usable(source.examples(split), task, f"{source.name} {split}") for split in ("train", "val"))
@@ -70,6 +73,8 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
     task.build(encoder, part_of)
     if start:
         (start.with_words(grown, task) if grown else start).fill("task", task)
+    if config.lora.rank:
+        add_low_rank(task.decoder, **config.lora)
     task.rehearse(encoder)
     rehearse(config, folder, task)
     plain = OmegaConf.to_container(config.encoder, resolve=True)
@@ -169,6 +174,8 @@ def finish(config: DictConfig, folder: Path, module: TrainingModule, trainer: pl
         module.load_state_dict(state)
     if score is None:
         log.warning(f"no epoch was validated: the model is that of step {trainer.global_step:,}, of unknown worth")
+    if config.lora.rank:
+        merge_low_rank(module.task.decoder)
     encoder_config = OmegaConf.to_container(config.encoder, resolve=True)
     bundle = Bundle(module.encoder, encoder_config, module.task)
     save_bundle(folder / "model", bundle, card=card(config, module.task, score, len(module.val_examples)))

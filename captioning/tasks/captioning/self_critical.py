@@ -24,6 +24,7 @@ from captioning.runtime.processes import mean_over_processes
 from captioning.tasks.captioning.augmentation import Unmirror
 from captioning.tasks.captioning.collapse import CollapseWatch, share_that_breaks_off
 from captioning.tasks.captioning.objectives import Objective, Parts, doubly_stochastic
+from captioning.text.subwords import Subwords
 from captioning.text.tokenizer import tokenize
 from captioning.text.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
 
@@ -66,9 +67,12 @@ class SelfCritical(Objective):
         if num_samples < (2 if baseline == "mean" else 1):
             raise UserError(f"objective.num_samples={num_samples}: the mean of the other samples needs 2 or more")
         self.reward: Reward | None = None
+        self.as_words: Worded | None = None
 
     def setup(self, vocabulary: Vocabulary, captions: Mapping[int | str, Sequence[str]]) -> None:
-        index = ReferenceIndex(reference_ids(vocabulary, captions))
+        beyond: dict[str, int] = {}
+        index = ReferenceIndex(reference_ids(vocabulary, captions, beyond))
+        self.as_words = Worded(vocabulary, beyond) if isinstance(vocabulary, Subwords) else None
         self.reward = WeightedReward(*((KINDS[name](index), weight) for name, weight in self.weights.items()))
         self.max_words = vocabulary.max_words
         self.watch = CollapseWatch()
@@ -93,6 +97,8 @@ class SelfCritical(Objective):
         if unmirror is not None:  # what is said of a photo in a mirror is held against what people said of the photo
             drawn = unmirror(drawn)
         drawn = drawn.cpu().numpy()
+        if self.as_words is not None:
+            drawn = self.as_words(drawn)
         with ThreadPoolExecutor(1) as beside:  # the rewards are counted while the device works
             pending = beside.submit(self.reward, ids, drawn)
             negative_log_likelihood, real, attention = negative_log_likelihoods(
@@ -161,14 +167,38 @@ def grown(words: Tensor, length: int) -> Tensor:
 
 
 def reference_ids(
-    vocabulary: Vocabulary, captions: Mapping[int | str, Sequence[str]]
+    vocabulary: Vocabulary | Subwords, captions: Mapping[int | str, Sequence[str]], beyond: dict[str, int] | None = None
 ) -> dict[int | str, list[list[int]]]:
     """Whole captions as ids. A word outside the vocabulary has an id of its own beyond it: in a reference it counts
-    as it does for the metric, in length and rarity, and no two of them are taken for the same word."""
-    beyond: dict[str, int] = {}
+    as it does for the metric, in length and rarity, and no two of them are taken for the same word: `beyond` keeps
+    these ids."""
+    beyond = {} if beyond is None else beyond
+    return {
+        key: [[number_of(word, vocabulary, beyond) for word in tokenize(text)] for text in texts]
+        for key, texts in captions.items()
+    }
 
-    def number(word: str) -> int:
-        known = vocabulary.ids.get(word, UNK)
-        return known if known > UNK else beyond.setdefault(word, len(vocabulary) + len(beyond))
 
-    return {key: [[number(word) for word in tokenize(text)] for text in texts] for key, texts in captions.items()}
+def number_of(word: str, vocabulary: Vocabulary | Subwords, beyond: dict[str, int]) -> int:
+    """The id of a word, one of its own where it has none: of parts of words all are beyond them."""
+    known = UNK if isinstance(vocabulary, Subwords) else vocabulary.ids.get(word, UNK)
+    return known if known > UNK else beyond.setdefault(word, len(vocabulary) + len(beyond))
+
+
+class Worded:
+    """Samples of parts of words as the words that a metric counts, by ids that are theirs alone."""
+
+    def __init__(self, vocabulary: Subwords, beyond: dict[str, int]):
+        self.vocabulary, self.beyond = vocabulary, beyond
+
+    def __call__(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """samples (B, R, T) of tokens -> (B, R, T') of words, EOS where they end by themselves, then PAD."""
+        rows = []
+        for ids in samples.reshape(-1, samples.shape[-1]).tolist():
+            words = tokenize(self.vocabulary.text(ids))
+            numbers = [number_of(word, self.vocabulary, self.beyond) for word in words]
+            rows.append(numbers + [EOS] * (EOS in ids))
+        worded = np.full((len(rows), max(map(len, rows), default=0) or 1), PAD)
+        for row, numbers in zip(worded, rows, strict=True):
+            row[: len(numbers)] = numbers
+        return worded.reshape(*samples.shape[:2], -1)
