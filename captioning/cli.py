@@ -15,6 +15,7 @@ import typer
 
 from captioning.commands.answer import answer
 from captioning.commands.classify import classify
+from captioning.commands.import_model import import_model
 from captioning.commands.search import search
 from captioning.errors import UserError
 
@@ -157,23 +158,7 @@ def ensemble(
     finish(verb)
 
 
-@app.command("import")
-def import_model(
-    source: Annotated[str, typer.Argument(help="A folder or file of weights.", show_default=False)],
-    output: Annotated[Path, typer.Option(help="The folder of the new model.", show_default=False)],
-    words: Annotated[Optional[Path], typer.Option(help="Its words, where they do not lie beside it.")] = None,
-    heads: Annotated[int, typer.Option(min=1, help="Heads of attention, of meshed-memory.")] = 8,
-    regions: Annotated[int, typer.Option(min=0, help="Regions that a photo is filled up to, of meshed-memory.")] = 50,
-    half: Annotated[bool, typer.Option("--half", help="Keep the weights as float16.")] = False,
-) -> None:
-    """Make a model of a published checkpoint: ImageCaptioning.pytorch, AoANet, meshed-memory, sgrvinod's tutorial."""
-
-    def verb() -> int:
-        from captioning.commands.import_model import run
-
-        return run(source, output, words=words, heads=heads, regions=regions, half=half)
-
-    finish(verb)
+app.command("import")(as_verb(import_model))
 
 
 @app.command()

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Optional
 
-from captioning.models.bundle import require_place, save_bundle
-from captioning.models.published.importing import import_checkpoint
-from captioning.tasks.captioning.published import as_bundle, card
+import typer
 
 
-def run(source: str, output: Path, *, words: Path | None, heads: int, regions: int, half: bool) -> int:
-    """`captioning import`. -> exit status."""
+def import_model(
+    source: Annotated[str, typer.Argument(help="A folder, a file of weights, or OWNER/MODEL.", show_default=False)],
+    output: Annotated[Path, typer.Option(help="The folder of the new model.", show_default=False)],
+    words: Annotated[Optional[Path], typer.Option(help="Its words, where they do not lie beside it.")] = None,
+    heads: Annotated[int, typer.Option(min=1, help="Heads of attention, of meshed-memory.")] = 8,
+    regions: Annotated[int, typer.Option(min=0, help="Regions that a photo is filled up to, of meshed-memory.")] = 50,
+    half: Annotated[bool, typer.Option("--half", help="Keep the weights as float16.")] = False,
+) -> int:
+    """Make a model of a published checkpoint.
+
+    Of the model hub: BLIP, ViT with GPT-2 or BERT, GIT. Of the authors of papers: ImageCaptioning.pytorch, AoANet,
+    meshed-memory and sgrvinod's tutorial.
+    """
+    from captioning.models.bundle import require_place, save_bundle
+    from captioning.models.published.importing import import_checkpoint
+    from captioning.tasks.captioning.published import as_bundle, card
+
     require_place(output)
     model = import_checkpoint(Path(source), words=words, heads=heads, regions=regions)
     print(save_bundle(output, as_bundle(model), card=card(model, output.name), half=half))

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from tiny_model import pictures
 
 import captioning
-from captioning.commands.import_model import run as import_verb
+from captioning.commands.import_model import import_model
 from captioning.errors import UserError
 from captioning.generation.beam import beam
 from captioning.models.published.importing import import_checkpoint
@@ -91,7 +91,7 @@ def until_end(ids: list[int]) -> list[int]:
 def test_a_folder_of_the_hub_is_a_model_and_becomes_a_bundle_that_says_the_same(pair, tmp_path, monkeypatch):
     *_, folder = pair
     direct = captioning.load(folder)
-    assert import_verb(str(folder), tmp_path / "model", words=None, heads=8, regions=50, half=False) == 0
+    assert import_model(str(folder), tmp_path / "model") == 0
     for library in ("transformers", "huggingface_hub"):
         monkeypatch.setitem(sys.modules, library, None)  # a bundle needs neither
     bundle = captioning.load(tmp_path / "model")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from captioning.commands.import_model import run as import_verb
+from captioning.commands.import_model import import_model
 from captioning.errors import UserError
 from captioning.generation.beam import beam
 from captioning.generation.greedy import greedy
@@ -302,7 +302,7 @@ def test_weights_that_nothing_here_uses_are_refused(checkpoints, tmp_path):
 @pytest.mark.parametrize("name", ["aoa", "transformer", "updown_bn"])
 def test_an_imported_model_is_saved_and_says_the_same(checkpoints, tmp_path, name):
     folder = checkpoints / "image_captioning_pytorch" / name
-    assert import_verb(str(folder), tmp_path / "model", words=None, heads=8, regions=50, half=False) == 0
+    assert import_model(str(folder), tmp_path / "model") == 0
     expected, bundle = read(folder / "expected.npz"), load_bundle(tmp_path / "model")
     memory = VisualMemory(expected["att_feats"], expected["att_masks"] > 0, expected["fc_feats"])
     ours = [
