@@ -26,6 +26,8 @@ def adopt_parts(config: DictConfig, told: Iterable[str], chosen: Iterable[str]) 
     of a group that was named, is left as it is. -> what was taken and what is dropped, as sentences. Raises UserError
     for a model whose parts are not this package's.
     """
+    if {"encoder", "decoder", "generation"} <= set(chosen):
+        return []
     parts = parts_of(config.start)
     task = parts["task"]
     if task["_target_"] != CAPTIONING or config.task.get("_target_") != CAPTIONING:

@@ -96,7 +96,7 @@ def found_start(start: str | Path) -> Path:
 
 
 def read_start(path: str | Path) -> Start:
-    """A model's name or folder, or a checkpoint of `captioning train`. Raises UserError naming what is wrong with it."""
+    """A model's name or folder, or a checkpoint of `captioning train`. Raises UserError naming what is wrong."""
     if is_of_hub(path):
         bundle = find_bundle(path)
         parts = {"encoder": bundle.encoder, "task": bundle.task}
