@@ -18,6 +18,7 @@ from captioning.features.vector_index import Found, VectorIndex
 from captioning.media.finding import find_images
 from captioning.media.kinds import is_clip
 from captioning.media.pictures import Picture
+from captioning.metrics.clip_score import PREFIX, clip_scores, ref_clip_scores
 from captioning.runtime.prefetch import default_workers, read_ahead
 from captioning.runtime.progress import progress_bar
 from captioning.tasks.embedding.zero_shot import PROMPT, class_vectors
@@ -174,6 +175,45 @@ class Embedder(Predictor):
         vectors = np.atleast_2d(self.embed([images] if single else images, batch_size=batch_size))
         found = [ranked(labels, row) for row in self.probabilities(vectors, weights)]
         return found[0] if single else found
+
+    def rerank(
+        self, image: Picture, captions: Sequence[str], *, scores: Sequence[float] | None = None, weight: float = 1.0
+    ) -> list[tuple[str, float]]:
+        """Captions of a picture, the one that suits it best first, with what they are ordered by.
+
+        That is the cosine in log-odds (`Matching.logits`), times `weight` where `scores`, such as log-probabilities
+        of the captioner that wrote them, are added. Equal ones stay in their order.
+        """
+        if scores is not None and len(scores) != len(captions):
+            raise UserError(f"there are {len(captions)} captions and {len(scores)} scores")
+        if not captions:
+            return []
+        cosines = torch.as_tensor(self.embed_text(list(captions)) @ self.embed(image))
+        with torch.inference_mode():
+            values = self.task.objective.logits(cosines.to(self.device)).cpu().double().numpy()
+        if scores is not None:
+            values = np.asarray(scores, np.float64) + weight * values
+        return [(captions[i], float(values[i])) for i in np.argsort(-values, kind="stable").tolist()]
+
+    def clip_score(
+        self, images: Sequence[Picture], captions: Sequence[str], references: Sequence[Sequence[str]] | None = None
+    ) -> dict[str, float]:
+        """CLIPScore of captions, one a picture, and with `references` RefCLIPScore: means over pictures.
+
+        By this model's vectors, so they compare with figures of the same model only.
+        """
+        if len(images) != len(captions) or (references is not None and len(references) != len(captions)):
+            raise UserError("clip_score: each picture has one caption, and each caption a list of references")
+        if not captions or (references is not None and not all(references)):
+            raise UserError("clip_score: there is no picture, or one without a reference")
+        seen = self.embed(list(images))
+        said = self.embed_text([PREFIX + caption for caption in captions])
+        found = {"CLIPScore": float(clip_scores(seen, said).mean())}
+        if references is not None:
+            texts = self.embed_text([PREFIX + text for those in references for text in those])
+            parts = np.split(texts, np.cumsum([len(those) for those in references])[:-1])
+            found["RefCLIPScore"] = float(ref_clip_scores(seen, said, parts).mean())
+        return found
 
     def probabilities(self, images: NDArray, classes: NDArray) -> NDArray[np.float32]:
         """images (n, W), classes (C, W) -> (n, C), each row with sum one."""

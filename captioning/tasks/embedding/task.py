@@ -20,12 +20,16 @@ from captioning.metrics.bootstrap import mean_of
 from captioning.metrics.classification import accuracy_table, class_ranks
 from captioning.metrics.retrieval import in_folds, ranks, recall_per_image, recall_table, resamplable
 from captioning.metrics.scores import Scores
+from captioning.models.bundle import load_bundle
+from captioning.models.shipped import find_model
+from captioning.runtime.progress import progress_bar
 from captioning.tasks.base import Build, Parts, Task
 from captioning.tasks.embedding.objectives import Matching, gathered, in_chunks
 from captioning.text.vocabulary import PAD, Vocabulary
 
 WORDS = "vocabulary.json"
 SHOWN = 60  # photos on a page
+AT_ONCE = 256  # captions that a teacher is asked for
 METRICS = ("recall", "rank", "folds", "zero_shot")
 
 
@@ -41,6 +45,9 @@ class Embedding(Task):
         vocabulary: `min_count` and `max_words` of the words that are taken from the training captions.
         captions_per_image: of each image in a training step, drawn anew in every one; validation reads all.
         chunk: texts read at once in training; the others are read again for their gradients. None for all.
+        teacher: in training, a finished model with the same encoder and width. Its projection of images is taken
+            over as it is, and texts learn from photos and, `teach` times as much, to be where the teacher has them.
+        teach: how much that counts.
     """
 
     needs = ("captions",)
@@ -61,6 +68,8 @@ class Embedding(Task):
         vocabulary: Mapping[str, Any] | None = None,
         captions_per_image: int = 2,
         chunk: int | None = None,
+        teacher: str | None = None,
+        teach: float = 4.0,
     ):
         super().__init__()
         if captions_per_image < 1:
@@ -72,6 +81,8 @@ class Embedding(Task):
         self.vocabulary_options = {"min_count": 3, "max_words": 30, **(vocabulary or {})}
         self.captions_per_image, self.chunk = captions_per_image, chunk
         self.vocabulary: Vocabulary | None = None
+        self.teacher, self.teach = teacher, teach
+        self.taught: dict[tuple[int, ...], Tensor] = {}  # a text's numbers, and where the teacher has it (W,)
         self.known: dict[str, list[int]] = {}
 
     def fit(self, examples: Sequence[Example]) -> None:
@@ -85,6 +96,32 @@ class Embedding(Task):
         sizes = {"visual_width": encoder.width, "width": self.width}
         self.image: nn.Module = instantiate(self.parts["image"], kind=nn.Module, **sizes)
         self.objective: Matching = instantiate(self.parts["objective"], kind=Matching)
+
+    def begin(self, examples: Sequence[Example]) -> None:
+        if self.teacher is None:
+            return
+        theirs = load_bundle(find_model(self.teacher)).task
+        if not isinstance(theirs, Embedding) or theirs.width != self.width:
+            raise UserError(f"task.teacher={self.teacher} is no embedding model with vectors of {self.width} numbers")
+        try:
+            self.image.load_state_dict(theirs.image.state_dict())
+        except RuntimeError:
+            raise UserError(f"task.teacher={self.teacher} looks at images by another encoder or projection") from None
+        self.image.requires_grad_(False)
+        captions = list(dict.fromkeys(caption for example in examples for caption in example.captions))
+        with progress_bar("asking the teacher") as report, torch.no_grad():
+            for start in range(0, len(captions), AT_ONCE):
+                part = captions[start : start + AT_ONCE]
+                vectors = theirs.embed_texts(part)
+                self.taught |= {tuple(self.ids(c)): vector for c, vector in zip(part, vectors, strict=True)}
+                report(start + len(part), len(captions))
+
+    def train(self, mode: bool = True) -> Embedding:
+        """What was taken over from a teacher stays in eval mode."""
+        super().train(mode)
+        if self.taught:
+            self.image.eval()
+        return self
 
     def targets(self, examples: Sequence[Example], epoch: int) -> Tensor:
         """-> words (B, R, T) of all captions, rows and words padded with PAD."""
@@ -112,6 +149,10 @@ class Embedding(Task):
         words, owner = rows_of(targets, self.captions_per_image if self.training else None)
         images, texts = self.embed_images(memory), in_chunks(self.embed_words, words, self.chunk)
         loss = self.objective(*gathered(images, texts, owner))
+        if self.taught and self.training:
+            keys = [tuple(number for number in row if number != PAD) for row in words.tolist()]
+            there = torch.stack([self.taught[key] for key in keys]).to(texts)
+            loss = loss + self.teach * (1 - (texts * there).sum(-1)).mean()
         return loss, {"loss": loss.detach(), "scale": self.objective.logits(torch.ones(())).detach()}
 
     @torch.no_grad()

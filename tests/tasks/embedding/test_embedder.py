@@ -102,6 +102,41 @@ def test_probabilities_are_the_softmax_of_scaled_cosines(embedder):
     assert embedder.classify([image, image], labels)[1] == pytest.approx(embedder.classify(image, labels))
 
 
+def test_captions_are_ordered_by_their_cosine_and_by_what_the_captioner_believed(embedder):
+    image, captions = pictures(1)[0], ["a dog", "the red ball", "a cat on grass", "water"]
+    logits = embedder.embed_text(captions) @ embedder.embed(image) / 0.07
+    right = [captions[i] for i in np.argsort(-logits)]
+    found = embedder.rerank(image, captions)
+    assert [caption for caption, _ in found] == right
+    assert [value for _, value in found] == pytest.approx(sorted(logits.tolist(), reverse=True), abs=1e-3)
+    believed = [-1.0, -50.0, -2.0, -1.5]
+    both = dict(embedder.rerank(image, captions, scores=believed, weight=0.1))
+    assert [both[c] for c in captions] == pytest.approx((np.array(believed) + 0.1 * logits).tolist(), abs=1e-3)
+    assert embedder.rerank(image, ["x y", "y x z"], scores=[0, 0], weight=0)[0][0] == "x y"
+    assert embedder.rerank(image, []) == []
+    with pytest.raises(UserError, match="2 captions and 1 scores"):
+        embedder.rerank(image, ["a", "b"], scores=[1.0])
+
+
+def test_clip_scores_are_those_of_the_vectors_of_prefixed_captions(embedder):
+    images, captions = pictures(3), ["a dog", "the ball", "water"]
+    references = [["dog", "a small dog"], ["ball"], ["the water"]]
+    found = embedder.clip_score(images, captions, references)
+    seen, said = embedder.embed(images), embedder.embed_text([f"A photo depicts {c}" for c in captions])
+    own = 2.5 * np.maximum((seen * said).sum(1), 0)
+    best = [
+        max(embedder.embed_text([f"A photo depicts {r}" for r in refs]) @ v)
+        for refs, v in zip(references, said, strict=True)
+    ]
+    assert found["CLIPScore"] == pytest.approx(own.mean(), abs=1e-5)
+    harmonic = [2 * a * b / (a + b) if a * b > 0 else 0 for a, b in zip(own, best, strict=True)]
+    assert found["RefCLIPScore"] == pytest.approx(np.mean(harmonic), abs=1e-5)
+    assert embedder.clip_score(images, captions) == {"CLIPScore": found["CLIPScore"]}
+    for wrong in ((images, captions[:2], None), ([], [], None), (images, captions, [["a"], [], ["b"]])):
+        with pytest.raises(UserError, match="clip_score"):
+            embedder.clip_score(*wrong)
+
+
 def test_what_makes_no_sense_is_refused_by_name(embedder, photos, tmp_path):
     for labels, templates, message in (
         ([], ["{}"], "no labels"),

@@ -132,6 +132,32 @@ def test_a_model_folder_without_words_is_refused_by_name(tmp_path):
         load_bundle(folder)
 
 
+def test_a_taught_model_keeps_its_teachers_projection_and_puts_texts_where_the_teacher_has_them(tmp_path):
+    teacher = tiny_embedder()
+    folder = saved_embedder(tmp_path / "teacher")
+    torch.manual_seed(9)
+    width = teacher.encoder.width
+    pupil = tiny_task(teacher=str(folder), teach=50.0)
+    for parameter in pupil.parameters():
+        torch.nn.init.normal_(parameter, std=0.2) if parameter.ndim > 1 else None
+    pupil.begin(EXAMPLES)
+    captions = [caption for each in CAPTIONS for caption in each]
+    there = teacher.task.embed_texts(captions).detach()
+    before = (pupil.embed_texts(captions) * there).sum(-1).mean().item()
+    step = torch.optim.Adam([p for p in pupil.parameters() if p.requires_grad], lr=1e-2)
+    words, seen = pupil.targets(EXAMPLES, 0), memory(4, width)
+    for _ in range(60):
+        pupil.train()
+        step.zero_grad(), pupil.loss(seen, words, [0, 1, 2, 3])[0].backward(), step.step()
+    after = (pupil.eval().embed_texts(captions) * there).sum(-1).mean().item()
+    assert after > max(0.9, before)
+    torch.testing.assert_close(pupil.embed_images(seen), teacher.task.embed_images(seen))
+    with pytest.raises(UserError, match="16 numbers"):
+        tiny_task(width=16, teacher=str(folder)).begin(EXAMPLES)
+    with pytest.raises(UserError, match="another encoder"):
+        tiny_task(12, teacher=str(folder)).begin(EXAMPLES)
+
+
 @pytest.mark.parametrize("wrong", [{"captions_per_image": 0}, {"chunk": 0}])
 def test_impossible_options_are_named(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
