@@ -78,3 +78,56 @@ def test_a_recipe_trains_on_words_and_then_on_the_metric(name, miniature, tmp_pa
     assert (model / "weights.safetensors").exists()
     then = f"{name}_self_critical"
     assert (train(composed(then, *TINY, *decoder), Path("runs") / then) / "weights.safetensors").exists()
+
+
+ANSWERS = [
+    name for name in EXPERIMENTS if composed(name).task._target_.startswith("captioning.tasks.question_answering")
+]
+
+
+def write_questions(root: Path) -> None:
+    """Four photos with two questions each: vqa/ in the official layout, of train and val."""
+    for split in ("train", "val"):
+        numbers = range(4) if split == "train" else range(4, 8)
+        asked = [(n, 10 * n + r, text) for n in numbers for r, text in enumerate(("What is it?", "Is it red?"))]
+        questions = [{"image_id": n, "question_id": q, "question": text} for n, q, text in asked]
+        said = [["dog"] * 8 + ["cat"] * 2, ["yes"] * 5 + ["no"] * 5]
+        annotations = [
+            {
+                "question_id": q,
+                "image_id": n,
+                "question_type": text.split()[0].lower(),
+                "answer_type": "other" if q % 2 == 0 else "yes/no",
+                "multiple_choice_answer": said[q % 10][0],
+                "answers": [{"answer": one, "answer_id": i} for i, one in enumerate(said[q % 10])],
+            }
+            for n, q, text in asked
+        ]
+        root.mkdir(exist_ok=True)
+        (root / f"v2_OpenEnded_mscoco_{split}2014_questions.json").write_text(json.dumps({"questions": questions}))
+        (root / f"v2_mscoco_{split}2014_annotations.json").write_text(json.dumps({"annotations": annotations}))
+        for n in numbers:
+            path = root / f"{split}2014/COCO_{split}2014_{n:012d}.jpg"
+            path.parent.mkdir(exist_ok=True)
+            Image.new("RGB", (32, 32), (30 * n, 90, 120)).save(path)
+
+
+def test_the_recipes_of_question_answering_are_here():
+    assert {"vqa2_up_down", "daquar", "easy_vqa", "easy_vqa_generation", "scene_questions"} <= set(ANSWERS)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_a_recipe_of_answers_learns_and_answers_on_a_miniature(name, tmp_path, monkeypatch):
+    import captioning
+
+    write_questions(tmp_path / "vqa")
+    monkeypatch.setenv("CAPTIONING_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    generated = ["data.train=4", "data.val=2", "data.size=64"] if name == "scene_questions" else ["data=vqa"]
+    encoder = [one for one in TINY if not one.startswith("vocabulary.")]
+    lists = [] if "generation" in name else ["task.min_count=1"]
+    small = ["task.vocabulary.min_count=1", *lists]
+    model = train(composed(name, *encoder, *generated, *small), Path("runs") / name)
+    picture = tmp_path / "vqa/train2014/COCO_train2014_000000000000.jpg"
+    answer = captioning.load(model, device="cpu").answer(picture, "is it red?")
+    assert answer.text and 0 <= answer.probability <= 1
