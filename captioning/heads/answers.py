@@ -98,7 +98,7 @@ class UpDownAnswersContext(Context):
     """Tokens and their attention keys."""
 
     tokens: Tensor  # (B, N, W)
-    keys: Tensor  # (B, N, W)
+    keys: Tensor  # (B, N, A or 2A)
     mask: Tensor  # (B, N)
 
 
@@ -119,6 +119,7 @@ class UpDownAnswers(AnswerHead):
         answers: int,
         embedding: int = 300,
         width: int = 512,
+        attention: int = 256,
         dropout: float = 0.5,
         word_dropout: float = 0.05,
         activation: Literal["gated_tanh", "relu"] = "gated_tanh",
@@ -130,9 +131,9 @@ class UpDownAnswers(AnswerHead):
         self.words = QuestionWords(vocabulary_size, embedding, dropout, word_dropout)
         self.read = nn.GRU(embedding, width, batch_first=True)
         self.tokens = Tokens(visual_width, width, dropout, token_positions)
-        self.keys = Linear(width, 2 * width if activation == "gated_tanh" else width)
-        self.query = Linear(width, 2 * width if activation == "gated_tanh" else width)
-        self.score = Linear(width, 1, bias=False)
+        energies = 2 * attention if activation == "gated_tanh" else attention
+        self.keys, self.query = Linear(width, energies), Linear(width, energies)
+        self.score = Linear(attention, 1, bias=False)
         self.question, self.seen = Gated(width, width, activation), Gated(width, width, activation)
         self.joint, self.last = nn.LayerNorm(width), Gated(width, 2 * width, activation)
         self.dropout, self.answer = Dropout(dropout), Linear(2 * width, answers)
@@ -146,7 +147,7 @@ class UpDownAnswers(AnswerHead):
         question = self.question_of(words)  # (B, R, W)
         if self.deaf:
             question = torch.zeros_like(question)
-        energy = context.keys[:, None] + self.query(question)[:, :, None]  # (B, R, N, 2W), by far the largest tensor
+        energy = context.keys[:, None] + self.query(question)[:, :, None]  # (B, R, N, A or 2A), the largest tensor
         if self.gated:
             value, gate = energy.chunk(2, -1)
             energy = value.tanh() * gate.sigmoid()
@@ -161,9 +162,9 @@ class UpDownAnswers(AnswerHead):
     def question_of(self, words: Tensor) -> Tensor:
         """The state after a question's last word: (B, R, T) -> (B, R, W)."""
         vectors, real = self.words(words)
-        states = self.read(vectors)[0]  # (B * R, T, W)
-        last = real.sum(1) - 1
-        return states[torch.arange(len(states), device=states.device), last].view(*words.shape[:2], -1)
+        lengths = real.sum(1).cpu()  # no step is spent on padding, of which questions of one image have much
+        packed = nn.utils.rnn.pack_padded_sequence(vectors, lengths, batch_first=True, enforce_sorted=False)
+        return self.read(packed)[1][0].view(*words.shape[:2], -1)
 
 
 @dataclass
