@@ -37,8 +37,11 @@ fuzz: $(VENV)/installed
 	$(BIN)/python tests/fuzz/fuzz_uploads.py $(or $(N),2000)
 	$(BIN)/python tests/fuzz/fuzz_kills.py $(or $(KILLS),50)
 
+# Style, format, and the types of what is public ([tool.mypy]).
 lint: $(VENV)/installed
 	$(BIN)/ruff check captioning tests
+	$(BIN)/ruff format --check captioning tests
+	$(BIN)/mypy
 
 clean:
 	rm -rf $(VENV) build dist

@@ -1,6 +1,7 @@
 """Images and video clips into sentences. `load` a model, then `caption` a picture."""
 
 from importlib import import_module
+from typing import Any
 
 _HOMES = {
     "Caption": "tasks.captioning.caption",
@@ -13,7 +14,7 @@ _HOMES = {
 __all__ = ["Caption", "Captioner", "UserError", "__version__", "load", "shipped_models"]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     """Imports torch and friends only once somebody uses them."""
     if name == "__version__":
         return _version()

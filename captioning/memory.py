@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ class VisualMemory:
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def to(self, *args, **kwargs) -> VisualMemory:
+    def to(self, *args: Any, **kwargs: Any) -> VisualMemory:
         """Every tensor moved as `Tensor.to` moves it; the mask stays boolean and classes stay whole numbers."""
         present = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
         real = {name: part.to(*args, **kwargs) for name, part in present.items() if part.is_floating_point()}
@@ -47,7 +48,8 @@ class VisualMemory:
                 return torch.cat(parts)
             return torch.cat([_pad(part, longest) for part in parts])
 
-        return VisualMemory(**{f.name: padded(f.name) for f in fields(VisualMemory)})
+        parts: dict[str, Any] = {f.name: padded(f.name) for f in fields(VisualMemory)}
+        return VisualMemory(**parts)
 
 
 def _pad(tensor: Tensor, length: int) -> Tensor:

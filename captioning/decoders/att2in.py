@@ -26,7 +26,7 @@ class Att2inContext(Context):
     mask: Tensor  # (B, N)
 
 
-class Att2in(Decoder):
+class Att2in(Decoder[Att2inContext, LSTMState]):
     """An LSTM of maxout cells that looks at the tokens with its last state and reads what it saw with the next word."""
 
     def __init__(

@@ -74,7 +74,7 @@ class Refiner(nn.Module):
         return self.norm(x + self.relevance(self.attend(x, bias=bias), x))
 
 
-class AttentionOnAttention(Decoder):
+class AttentionOnAttention(Decoder[AttentionOnAttentionContext, AttentionOnAttentionState]):
     """An LSTM that looks at refined tokens with many heads, doubts what it saw, and says what is left.
 
     `attention` is the mean over heads.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from captioning.layers.masking import select_rows
 from captioning.memory import VisualMemory
 
 
-def map_tensors(function, value: Any) -> Any:
+def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
     """Applies `function` to a tensor or to every tensor in a list or tuple of them; leaves anything else alone."""
     if isinstance(value, Tensor):
         return function(value)
@@ -31,32 +32,43 @@ def first_tensor(value: Any) -> Tensor | None:
     return next((part for part in parts if part is not None), None)
 
 
+C = TypeVar("C", bound="Context")
+S = TypeVar("S", bound="State")
+
+
+@dataclass
 class Context:
     """Base of what a decoder prepares once per image. A dataclass whose tensors all begin with B."""
 
     def __len__(self) -> int:
         """Images in the batch, B."""
-        return len(first_tensor(self))
+        return len(self._first())
 
     @property
     def device(self) -> torch.device:
-        return first_tensor(self).device
+        return self._first().device
 
-    def keep(self, images: Tensor) -> Context:
+    def _first(self) -> Tensor:
+        found = first_tensor(self)
+        assert found is not None, f"{type(self).__name__} holds no tensor"
+        return found
+
+    def keep(self: C, images: Tensor) -> C:
         """Only these images, in this order. images (B',) of indices."""
         return replace(self, **{f.name: map_tensors(lambda t: t[images], getattr(self, f.name)) for f in fields(self)})
 
 
+@dataclass
 class State:
     """Base of what a decoder carries from word to word. A dataclass whose tensors all begin with (B, R)."""
 
-    def select(self, index: Tensor) -> State:
+    def select(self: S, index: Tensor) -> S:
         """Rows re-ordered, dropped or repeated inside each image. index (B, S) in [0, R)."""
         return replace(
             self, **{f.name: map_tensors(lambda t: select_rows(t, index), getattr(self, f.name)) for f in fields(self)}
         )
 
-    def keep(self, images: Tensor) -> State:
+    def keep(self: S, images: Tensor) -> S:
         """Only these images, in this order. images (B',) of indices."""
         return replace(self, **{f.name: map_tensors(lambda t: t[images], getattr(self, f.name)) for f in fields(self)})
 
@@ -73,7 +85,7 @@ class StepOutput(NamedTuple):
     """One word further."""
 
     logits: Tensor  # (B, R, V)
-    state: State
+    state: Any  # of the decoder's own kind
     attention: Tensor | None  # (B, R, N), rows sum to one; None for a decoder that attends to nothing
 
 
@@ -84,19 +96,20 @@ class DecoderFeatures(NamedTuple):
     attention: Tensor | None  # (B, R, T, N)
 
 
-class Decoder(nn.Module):
+class Decoder(nn.Module, Generic[C, S]):
     """Turns a visual memory into words, one step at a time.
 
     A subclass implements `prepare`, `forward_features`, `forward_head`, `start` and `step`, and takes `visual_width`
     (D) and `vocabulary_size` (V) as its first two keyword arguments. Word ids follow `captioning.text.vocabulary`.
+    `Decoder[UpDownContext, UpDownState]` is one whose context and state are these.
     The law: `forward` and repeated `step` give the same logits, for any rows, padding and batch.
     """
 
-    def prepare(self, memory: VisualMemory) -> Context:
+    def prepare(self, memory: VisualMemory) -> C:
         """Once per image: projections, cached keys. -> a Context without a row axis."""
         raise NotImplementedError
 
-    def forward_features(self, context: Context, words: Tensor) -> DecoderFeatures:
+    def forward_features(self, context: C, words: Tensor) -> DecoderFeatures:
         """words (B, R, T), beginning with BOS -> what is known of the word after each, and attention.
 
         Apart from `forward_head`, so that training pays for the output layer only where there is a word to learn.
@@ -107,11 +120,11 @@ class Decoder(nn.Module):
         """The output layer: features (..., W) -> logits (..., V)."""
         raise NotImplementedError
 
-    def start(self, context: Context, rows: int) -> State:
+    def start(self, context: C, rows: int) -> S:
         """The state before the first word, for `rows` rows an image."""
         raise NotImplementedError
 
-    def start_behind(self, context: Context, prompt: Tensor) -> State:
+    def start_behind(self, context: C, prompt: Tensor) -> S:
         """The state before the first word, for rows that have read a prompt (B, R, P) of word ids, none of them PAD.
 
         The law: what follows is what `forward` says of the places behind the prompt, where both stand in one row. A
@@ -122,7 +135,7 @@ class Decoder(nn.Module):
             state = self.step(context, state, words).state
         return state
 
-    def step(self, context: Context, state: State, words: Tensor) -> StepOutput:
+    def step(self, context: C, state: S, words: Tensor) -> StepOutput:
         """One word further: words (B, R) -> logits (B, R, V), the next state, attention (B, R, N).
 
         Uses `state` up: a caller that needs it twice takes a copy by `select` first. The logits are the caller's
@@ -130,6 +143,6 @@ class Decoder(nn.Module):
         """
         raise NotImplementedError
 
-    def forward(self, context: Context, words: Tensor) -> Tensor:
+    def forward(self, context: C, words: Tensor) -> Tensor:
         """Teacher forcing: words (B, R, T) -> logits (B, R, T, V)."""
         return self.forward_head(self.forward_features(context, words).features)

@@ -43,7 +43,7 @@ class ConceptRetrievalContext(Context):
         return replace(self, own=self.own.keep(images), **parts)
 
 
-class ConceptRetrievalDecoder(Decoder):
+class ConceptRetrievalDecoder(Decoder[ConceptRetrievalContext, State]):
     """Speaks as `decoder` does, and knows the captions that name what detector and classifier believe to see.
 
     Captions come in groups, each of one photo that nobody needs to have. A group fits an image by the cosine of what

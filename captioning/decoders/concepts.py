@@ -25,7 +25,7 @@ class ConceptContext(Context):
         return replace(self, own=self.own.keep(images), words=self.words[images])
 
 
-class ConceptReader(Decoder):
+class ConceptReader(Decoder[ConceptContext, State]):
     """Speaks as `decoder` does, to which each concept of a memory is one more token.
 
     Tokens of a memory whose class is 0 or more are concepts, of which there are `concepts` kinds: what the encoder gave

@@ -66,7 +66,7 @@ def narrowed(memory: VisualMemory, spans: Sequence[Sequence[int]] | None) -> Vis
     return replace(memory, tokens=cut(memory.tokens), pooled=cut(memory.pooled))
 
 
-class Ensemble(Decoder):
+class Ensemble(Decoder[EnsembleContext, EnsembleState]):
     """Averages the log-probabilities of decoders that share a vocabulary, each over a context of its own.
 
     Its logits are the mean of log-probabilities, the logarithm of the geometric mean of probabilities, which does not

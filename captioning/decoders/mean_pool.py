@@ -20,7 +20,7 @@ class MeanPoolContext(Context):
     pooled: Tensor  # (B, E)
 
 
-class MeanPool(Decoder):
+class MeanPool(Decoder[MeanPoolContext, LSTMState]):
     """Stacked LSTMs that read the pooled vector again with every word.
 
     It cannot see in which order frames come: the baseline that every video decoder has to beat.

@@ -135,7 +135,7 @@ class DecoderLayer(nn.Module):
         return self.feed_forward_norm(x + self.dropout(self.feed_forward(x))), attention
 
 
-class MeshedMemory(Decoder):
+class MeshedMemory(Decoder[MeshedMemoryContext, WordState]):
     """A post-norm Transformer whose encoder remembers, and whose decoder reads every level of it.
 
     `attention` is that of the last layer, averaged over heads and levels.

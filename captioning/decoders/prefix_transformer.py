@@ -99,7 +99,7 @@ def shares(weights: Tensor) -> Tensor:
     return weights / weights.sum(-1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
 
 
-class PrefixTransformer(Decoder):
+class PrefixTransformer(Decoder[PrefixContext, WordState]):
     """One stack of self-attention for image and words; the image's half of it is computed once, and never copied.
 
     `attention` is that of the last layer, averaged over heads, as shares of what fell on the image.

@@ -37,7 +37,7 @@ class RetrievalContext(Context):
         return replace(self, own=self.own.keep(images), **parts)
 
 
-class RetrievalDecoder(Decoder):
+class RetrievalDecoder(Decoder[RetrievalContext, State]):
     """Speaks as `decoder` does, and knows the `neighbours` remembered photos that look most like the one before it.
 
     Photos are alike by the cosine of their pooled features, standardised and projected onto what varies most among

@@ -39,7 +39,7 @@ class S2VTState(State):
         return replace(self, hidden=select_rows(self.hidden, index), cell=select_rows(self.cell, index))
 
 
-class S2VT(Decoder):
+class S2VT(Decoder[S2VTContext, S2VTState]):
     """Two stacked LSTMs that read frames, then write words.
 
     The first reads frames, then padding; the second reads the first, with padding in place of words while there are

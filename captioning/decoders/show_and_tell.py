@@ -24,7 +24,7 @@ class ShowAndTellContext(Context):
     cell: Tensor  # (B, W)
 
 
-class ShowAndTell(Decoder):
+class ShowAndTell(Decoder[ShowAndTellContext, LSTMState]):
     """An LSTM that reads the pooled feature once, then writes. It never looks again."""
 
     def __init__(

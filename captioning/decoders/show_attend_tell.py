@@ -30,7 +30,7 @@ class ShowAttendTellContext(Context):
     cell: Tensor  # (B, W)
 
 
-class ShowAttendTell(Decoder):
+class ShowAttendTell(Decoder[ShowAttendTellContext, LSTMState]):
     """Looks again before every word: additive attention, a gate on what is seen, and a deep output layer.
 
     The doubly stochastic penalty of the paper belongs to the objective (`attention_penalty`).

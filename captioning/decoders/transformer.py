@@ -185,7 +185,7 @@ class DecoderLayer(nn.Module):
         return self.after(self.feed_forward_norm, x, made), attention
 
 
-class Transformer(Decoder):
+class Transformer(Decoder[TransformerContext, WordState]):
     """Self-attention over words, cross-attention to tokens, feed-forward; normalised before each, or after.
 
     The places of tokens are added to them as sinusoids: of boxes where the memory has boxes, of times where it has

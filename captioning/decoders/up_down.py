@@ -40,7 +40,7 @@ class UpDownState(State):
     language_cell: Tensor  # (B, R, W)
 
 
-class UpDown(Decoder):
+class UpDown(Decoder[UpDownContext, UpDownState]):
     """Two LSTMs: one decides where to look, from what was said last; the other what to say, from what was seen.
 
     The sums that enter an LSTM's gates are kept apart by what they depend on: the pooled vector's part is computed

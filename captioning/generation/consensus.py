@@ -44,10 +44,11 @@ def consensus(
     All other options are those of `beam`. Raises UserError for an option out of range, or a decoder that remembers
     nothing.
     """
-    by_looks = (decoder, context) if isinstance(decoder, RetrievalDecoder) else None
-    inside = (decoder.decoder, context.own) if by_looks else (decoder, context)
-    by_concepts = inside if isinstance(inside[0], ConceptRetrievalDecoder) else None
-    if by_looks is None and by_concepts is None:
+    looks = decoder if isinstance(decoder, RetrievalDecoder) else None
+    reminded: Any = context  # of its decoder's own kind
+    reader, inside = (looks.decoder, reminded.own) if looks else (decoder, reminded)
+    concepts = reader if isinstance(reader, ConceptRetrievalDecoder) else None
+    if looks is None and concepts is None:
         raise UserError(
             "generation=consensus needs a model that remembers photos and their captions: "
             "captioning remember model=NAME data=NAME output=FOLDER makes one of any other"
@@ -60,16 +61,15 @@ def consensus(
     words, scores, *_ = beam(decoder, context, beam_size=beam_size, num_captions=beam_size, **options)
     if words.numel():
         share = torch.ones(2, len(words), 1, device=words.device)
-        if familiar is not None and by_looks and by_concepts:
-            known = (STEEPNESS * (context.likeness - familiar)).sigmoid()
+        if familiar is not None and looks and concepts:
+            known = (STEEPNESS * (reminded.likeness - familiar)).sigmoid()
             share = 2 * torch.stack([known, 1 - known])[..., None]
-        if by_looks:
-            scores = scores + weight * share[0] * decoder.agreement(context, words)
-        if by_concepts:
-            reader, known = by_concepts
-            scores = scores + concept_weight * share[1] * reader.agreement(known, words)
+        if looks:
+            scores = scores + weight * share[0] * looks.agreement(reminded, words)
+        if concepts:
+            scores = scores + concept_weight * share[1] * concepts.agreement(inside, words)
             if unsupported:
-                scores = scores - unsupported * reader.unsupported(known, words)
+                scores = scores - unsupported * concepts.unsupported(inside, words)
     best = best_positions(scores, num_captions)
     words = words.gather(1, best[..., None].expand(-1, -1, words.shape[-1]))
     return generated(decoder, context, words, scores.gather(1, best), details)

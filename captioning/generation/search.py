@@ -105,7 +105,8 @@ class Search:
                 if stay is not None:
                     if not len(stay):
                         return self.answers.words, self.answers.scores
-                    context, state, beams, ended = (part.keep(stay) for part in (context, state, beams, ended))
+                    context, state = context.keep(stay), state.keep(stay)
+                    beams, ended = beams.keep(stay), ended.keep(stay)
                     rows, live = rows[stay], live[stay]
                 used = torch.arange(max(1, int(live.sum(1).max())), device=self.device).expand(len(live), -1)
                 beams, rows = beams.select(used), select_rows(rows, used)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -69,7 +70,7 @@ def _metrics(names: Sequence[str], wordnet: WordNet | None, unavailable: dict[st
         else:
             for name, threshold in zip(METRICS["wups"], (0.9, 0.0), strict=True):
                 wups = Wups(nouns, threshold=threshold)
-                found[name] = lambda answer, people, wups=wups: wups(answer, people[0])
+                found[name] = partial(_first_person, wups)
     if not found:
         raise UserError(next(iter(unavailable.values())))
     return found
@@ -84,3 +85,7 @@ def _by_kind(values: np.ndarray, kinds: Sequence[tuple[str, str]]) -> dict[str, 
             if kind:
                 means[str(kind)] = float(values[named == kind].mean())
     return means
+
+
+def _first_person(wups: Wups, answer: str, people: Sequence[str]) -> float:
+    return wups(answer, people[0])

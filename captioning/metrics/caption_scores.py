@@ -153,7 +153,7 @@ def _add_meteor(scores: Scores, references: list[Tokens], hypotheses: Tokens) ->
 def _add_chair(scores: Scores, counts: NDArray[np.int64]) -> None:
     scores.corpus["CHAIRi"] = float(chair_instances(counts.sum(axis=0)))
     scores.per_image["CHAIRi"] = chair_instances(counts)
-    scores.resamplable["CHAIRi"] = Resamplable(counts, lambda sums, images: chair_instances(sums))
+    scores.resamplable["CHAIRi"] = Resamplable(counts.astype(np.float64), lambda sums, images: chair_instances(sums))
     _add_mean(scores, "CHAIRs", chair_sentences(counts))
 
 
@@ -161,7 +161,7 @@ def _lines(references: list[Tokens], hypotheses: Tokens) -> tuple[list[list[str]
     return [[" ".join(words) for words in those] for those in references], [" ".join(words) for words in hypotheses]
 
 
-def _try(scores: Scores, name: str, compute) -> None:
+def _try(scores: Scores, name: str, compute: Callable[[], None]) -> None:
     try:
         compute()
     except MetricUnavailable as error:

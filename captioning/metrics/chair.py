@@ -31,8 +31,8 @@ def chair_counts(hypotheses: Sequence[Sequence[str]], there: Sequence[Collection
 
 def chair_instances(counts: NDArray[np.generic]) -> NDArray[np.float64]:
     """CHAIRi, from 0 to 1, of summed counts (..., 2): hallucinated mentions among all; 0 where nothing is named."""
-    counts = np.asarray(counts, float)
-    return np.divide(counts[..., 1], counts[..., 0], out=np.zeros(counts.shape[:-1]), where=counts[..., 0] > 0)
+    sums: NDArray[np.float64] = np.asarray(counts, np.float64)
+    return np.divide(sums[..., 1], sums[..., 0], out=np.zeros(sums.shape[:-1]), where=sums[..., 0] > 0)
 
 
 def chair_sentences(counts: NDArray[np.generic]) -> NDArray[np.float64]:

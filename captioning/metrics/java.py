@@ -70,8 +70,14 @@ class JavaProcess:
         self.lock = threading.Lock()
         self.complaints = tempfile.TemporaryFile()
         self.answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.complaints}
-        self.process = subprocess.Popen(command, cwd=folder, env=environment(), **pipes)
+        self.process: subprocess.Popen[bytes] = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.complaints,
+        )
         threading.Thread(target=_read, args=(self.process.stdout, self.answers), daemon=True).start()
         self.close = weakref.finalize(self, _end, self.process)
 
@@ -120,7 +126,8 @@ def _write(stream: IO[bytes], lines: Sequence[str]) -> None:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Close its input, which asks it to stop, and make sure that it does."""
     try:
-        process.stdin.close()
+        if process.stdin:
+            process.stdin.close()
     except BrokenPipeError:
         pass
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from captioning.errors import UserError
@@ -74,9 +74,10 @@ def _plain(text: str, path: Path) -> list[tuple[ImageId, str]] | None:
 def _csv_lines(text: str, path: Path) -> list[tuple[ImageId, str]]:
     try:
         lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        named = next((name for name in ID_FIELDS if name in (lines.fieldnames or ())), None)
-        if named is None or "caption" not in lines.fieldnames:
-            header = ",".join(lines.fieldnames or ())[:80]
+        columns = list(lines.fieldnames or ())
+        named = next((name for name in ID_FIELDS if name in columns), None)
+        if named is None or "caption" not in columns:
+            header = ",".join(columns)[:80]
             raise UserError(f"{path} has the columns {header!r}. It needs file (or image_id) and caption.")
         pairs = []
         for row in lines:
@@ -104,7 +105,7 @@ def merge_predictions(parts: Iterable[Mapping[ImageId, str]]) -> dict[ImageId, s
 
 
 def common_images(
-    references: Mapping[ImageId, list[str]],
+    references: Mapping[ImageId, Sequence[str]],
     predictions: Mapping[ImageId, str],
     *,
     names: tuple[str, str] = ("references", "predictions"),

@@ -109,9 +109,10 @@ def captions_of(value: Any, path: Path, image: ImageId) -> list[str]:
     """
     listed = value if isinstance(value, list) else [value]
     texts = [one.get("caption") if isinstance(one, dict) else one for one in listed]
-    if not texts or not all(isinstance(text, str) for text in texts):
+    captions = [text for text in texts if isinstance(text, str)]
+    if not texts or len(captions) < len(texts):
         raise UserError(f"{path}: {image} should have a text or a list of texts, found {json.dumps(value)[:60]}.")
-    return texts
+    return captions
 
 
 def _coco(document: Any, path: Path) -> References:

@@ -88,7 +88,7 @@ class BleuReward:
         clipped = np.minimum(ngrams.counts[matches.entries], matches.counts.max(axis=1, initial=0))
         correct = sums(ngrams.groups[matches.entries], clipped, MAX_ORDER * len(flat))
         length = ngrams.lengths[:, None]
-        lengths = index.of_references(index.lengths, images)
+        lengths = np.asarray(index.of_references(index.lengths, images), np.int64)
         far = int(max(lengths.max(initial=0), length.max(initial=0))) + 1
         distance = np.where(lengths > 0, np.abs(lengths - length) * far + lengths, far * far)
         scores = bleu_of(

@@ -7,7 +7,7 @@ another way.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 
 from captioning.text.characters import kinds, lower
@@ -47,7 +47,8 @@ def scan(line: str, following: str = "") -> list[str]:
             tokens.append(plain[1].lower())
             position = plain.end()
             continue
-        longest, end, spelling = -1, position + 1, ""
+        longest, end = -1, position + 1
+        spelling: str | Callable[[str], str] | None = ""
         for match, spelled in rules():
             found = _match(match, shape, position)
             if found and found.end() > longest:
