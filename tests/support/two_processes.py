@@ -1,4 +1,6 @@
-"""Trains a tiny run in one process and in two, on the same batches: python tests/support/two_processes.py FOLDER [KEY=VALUE ...]
+"""Trains a tiny run in one process and in two, on the same batches.
+
+python tests/support/two_processes.py FOLDER [KEY=VALUE ...]
 
 The two are started as torchrun starts them, but as forks, so that PyTorch is imported once.
 """
