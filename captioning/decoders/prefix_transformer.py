@@ -166,7 +166,7 @@ class PrefixTransformer(Decoder[PrefixContext, WordState]):
     def step(self, context: PrefixContext, state: WordState, words: Tensor) -> StepOutput:
         x, attention = self.read(words, state.length, state.length + 1), None  # (B, R, W)
         state = state.advanced()
-        bias = additive_mask(state.seen, context.bias.dtype)[:, None]  # (B, 1, R, S)
+        bias = additive_mask(state.history, context.bias.dtype)[:, None]  # (B, 1, R, S)
         for i, (layer, tokens) in enumerate(zip(self.layers, context.tokens, strict=True)):
             x, attention = layer.next_words(x, tokens, context.bias, state.cache, i, bias)
         return StepOutput(self.forward_head(x), state, attention)

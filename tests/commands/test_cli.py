@@ -124,7 +124,7 @@ def test_a_model_that_cannot_be_used_is_status_2_and_one_line(captioning, photos
     monkeypatch.setattr(shipped, "shipped_folders", lambda: ())
     model = saved_model(tmp_path / "m")
     if damage == "newer":
-        (model / "config.yaml").write_text((model / "config.yaml").read_text().replace("format: 1", "format: 9"))
+        (model / "config.yaml").write_text((model / "config.yaml").read_text().replace("format: 2", "format: 9"))
     elif damage not in ("absent", "none"):
         (model / damage).unlink()
     options = [] if damage == "none" else ["--model", tmp_path / "gone" if damage == "absent" else model]
