@@ -103,8 +103,7 @@ def caption(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, max=MOST, help="Photos that the model sees at once.")] = 16,
     min_confidence: Annotated[
-        Optional[float],
-        typer.Option(min=0, max=1, help="Below it no sentence, but what is seen, if that is sure.", show_default="0"),
+        Optional[float], typer.Option(min=0, max=1, help="Else what is seen.")
     ] = None,
     sidecar: Annotated[bool, typer.Option("--sidecar", help="Write photo.txt beside each photo.")] = False,
     sidecar_ending: Annotated[
@@ -179,9 +178,7 @@ def score(
     against: Annotated[Optional[Path], typer.Option(help="Test the difference to these predictions.")] = None,
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Score the ids on both sides.")] = False,
     split: Annotated[Optional[str], typer.Option(help="The split of a Karpathy file.")] = None,
-    instances: Annotated[
-        Optional[Path], typer.Option(help="COCO's instances: what CHAIR takes for there, beside the references.")
-    ] = None,
+    instances: Annotated[Optional[Path], typer.Option(help="COCO's instances, for CHAIR.")] = None,
 ) -> None:
     """Score result files against references. Needs no model."""
 

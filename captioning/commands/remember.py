@@ -10,16 +10,17 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from captioning.data.splits import chosen_examples
+from captioning.data.without_photos import read_texts
 from captioning.decoders.retrieval import check_options
 from captioning.errors import UserError
 from captioning.features.stored import stored
 from captioning.media.kinds import is_clip
-from captioning.models.bundle import load_bundle, read_card, require_place, save_bundle
+from captioning.models.bundle import Bundle, load_bundle, read_card, require_place, save_bundle
 from captioning.models.shipped import find_model
 from captioning.runtime.allocator import keep_freed_memory
 from captioning.runtime.device import working_device
 from captioning.runtime.progress import progress_bar
-from captioning.tasks.captioning.retrieval_memory import remembering
+from captioning.tasks.captioning.retrieval_memory import remembering, remembering_texts
 
 log = logging.getLogger("captioning")
 
@@ -34,6 +35,8 @@ def run(config: DictConfig, folder: Path) -> int:
     sizes = {name: config[name] for name in ("dimensions", "neighbours", "sharpness")}
     check_options(**sizes)
     bundle = load_bundle(model, allow=config.allow)
+    if config.text:
+        return remember_texts(config, bundle, model, output)
     device = working_device(config.device)
     source = instantiate({key: value for key, value in config.data.items() if key != "split"})
     examples = [example for example in chosen_examples(source, str(config.data.split)) if example.captions]
@@ -57,4 +60,16 @@ def run(config: DictConfig, folder: Path) -> int:
     terms = f"\nNow it remembers {things} and {said:,} captions of them, no others.\n"
     save_bundle(output, changed, card=read_card(model) + terms, half=config.half, eight_bit=config.eight_bit)
     log.info(f"{output}: remembers {things} and {said:,} captions of them")
+    return 0
+
+
+def remember_texts(config: DictConfig, bundle: Bundle, model: Path, output: Path) -> int:
+    """Writes the model with captions of photos that nobody has, found by what they name. -> exit status."""
+    examples = [example for file in config.text for example in read_texts(Path(file))]
+    changed = remembering_texts(bundle, [example.captions for example in examples])
+    count = sum(len(example.captions) for example in examples)
+    files = ", ".join(Path(file).name for file in config.text)
+    terms = f"\nIt remembers {count:,} captions without photos, of {files}.\n"
+    save_bundle(output, changed, card=read_card(model) + terms, half=config.half, eight_bit=config.eight_bit)
+    log.info(f"{output}: remembers {count:,} captions without photos")
     return 0

@@ -242,3 +242,12 @@ class ConceptRetrievalDecoder(Decoder[ConceptRetrievalContext, State]):
         super()._load_from_state_dict(state, prefix, *rest)
         if all(f"{prefix}{name}" in state for name in MEMORY):
             self.check()
+
+
+def without_captions(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a model as they were before its decoder, task.decoder.*, remembered captions by concepts."""
+    decoder, inside = "task.decoder.", "task.decoder.decoder."
+    if f"{decoder}phrase_names" not in weights:
+        return weights
+    kept = {name: tensor for name, tensor in weights.items() if name not in {f"{decoder}{part}" for part in MEMORY}}
+    return {f"{decoder}{n.removeprefix(inside)}" if n.startswith(inside) else n: t for n, t in kept.items()}

@@ -9,6 +9,7 @@ import torch
 from captioning.decoders.base import Context, Decoder
 from captioning.decoders.concept_retrieval import ConceptRetrievalDecoder
 from captioning.decoders.retrieval import RetrievalDecoder
+from captioning.decoders.routed import RoutedDecoder
 from captioning.errors import UserError
 from captioning.generation.beam import beam, check_counts
 from captioning.generation.candidates import best_positions
@@ -41,14 +42,15 @@ def consensus(
     detector nor classifier believes to see. A model may have one of the two memories or both, the photos outside.
     `familiar` is how alike the remembered photos are, from -1 to 1, to one of which both memories know as much: both
     weights then are shared out between them, by how much more or less alike they are to the photo at hand.
-    All other options are those of `beam`. Raises UserError for an option out of range, or a decoder that remembers
-    nothing.
+    A `RoutedDecoder` has one memory for familiar photos and the other for all others. All other options are those of
+    `beam`. Raises UserError for an option out of range, or a decoder that remembers nothing.
     """
+    routed = decoder if isinstance(decoder, RoutedDecoder) else None
     looks = decoder if isinstance(decoder, RetrievalDecoder) else None
     reminded: Any = context  # of its decoder's own kind
     reader, inside = (looks.decoder, reminded.own) if looks else (decoder, reminded)
     concepts = reader if isinstance(reader, ConceptRetrievalDecoder) else None
-    if looks is None and concepts is None:
+    if routed is None and looks is None and concepts is None:
         raise UserError(
             "generation=consensus needs a model that remembers photos and their captions: "
             "captioning remember model=NAME data=NAME output=FOLDER makes one of any other"
@@ -59,7 +61,9 @@ def consensus(
             raise UserError(f"generation.{name} is {value}: it is 0 (beam search alone decides) or above")
     check_counts(num_captions, beam_size)
     words, scores, *_ = beam(decoder, context, beam_size=beam_size, num_captions=beam_size, **options)
-    if words.numel():
+    if words.numel() and routed:
+        scores = scores + routed.ranked(context, words, weight, concept_weight, unsupported)
+    elif words.numel():
         share = torch.ones(2, len(words), 1, device=words.device)
         if familiar is not None and looks and concepts:
             known = (STEEPNESS * (reminded.likeness - familiar)).sigmoid()

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from captioning.decoders.concept_retrieval import without_captions
 from captioning.decoders.retrieval import without_retrieval
 from captioning.encoders.base import Encoder
 from captioning.encoders.side_by_side import SideBySide
@@ -107,7 +108,8 @@ def read_start(path: str | Path) -> Start:
         try:
             names = [file.name for file in path.glob("*.json") if file.is_file()]
             texts = {name: read_text(path / name) for name in names}
-            return Start(path, texts, without_retrieval(restored(load_file(path / "weights.safetensors"))))
+            weights = restored(load_file(path / "weights.safetensors"))
+            return Start(path, texts, without_captions(without_retrieval(weights)))
         except (OSError, SafetensorError) as error:
             raise UserError(f"start={path}: weights.safetensors cannot be read: {error}") from None
     try:

@@ -203,3 +203,83 @@ def test_an_image_alone_gets_what_it_gets_in_a_batch():
         assert_same(alone.belief[0], together.belief[i])
     kept = together.keep(torch.tensor([2, 0]))
     assert torch.equal(kept.groups, together.groups[[2, 0]]) and torch.equal(kept.belief, together.belief[[2, 0]])
+
+
+def concept_bundle():
+    """A model that reads concepts, of random weights."""
+    from functools import partial
+
+    from captioning.encoders.concepts import ConceptEncoder
+    from captioning.encoders.grid import GridEncoder
+    from captioning.encoders.nouns import ImageNetNouns
+    from captioning.models.bundle import Bundle, target
+    from captioning.tasks.captioning.task import Captioning
+
+    torch.manual_seed(3)
+    grid = GridEncoder(backbone="test_resnet", weights="none", size=64)
+    classifier = ImageNetNouns(backbones=["any"], weights="none", width=grid.width)
+    classifier.install(torch.randn(1000, grid.width) * 9, torch.randn(1000))
+    encoder = ConceptEncoder(encoder=grid, classifier=classifier).eval()
+    look = {
+        "_target_": target(ConceptEncoder),
+        "encoder": {"_target_": target(GridEncoder), "backbone": "test_resnet", "size": 64},
+        "classifier": {"_target_": target(ImageNetNouns), "backbones": ["any"], "width": grid.width},
+    }
+    options = {"width": 16, "layers": 1, "heads": 4, "feed_forward": 24}
+    sizes = {"visual_width": grid.width, "vocabulary_size": len(VOCABULARY)}
+    decoder = ConceptReader(Transformer(**sizes, **options), **sizes, concepts=2 * COUNT, rank=6)
+    inside = {"_target_": target(Transformer), **options}
+    parts = {
+        "decoder": {"_target_": target(ConceptReader), "concepts": 2 * COUNT, "rank": 6, "decoder": inside},
+        "generation": {"_target_": target(beam), "_partial_": True, "beam_size": 3},
+    }
+    task = Captioning.of(decoder.eval(), VOCABULARY, partial(beam, beam_size=3), parts)
+    return Bundle(encoder, look, task.eval())
+
+
+def test_a_model_with_both_memories_comes_back_from_its_files(tmp_path):
+    from tiny_model import pictures
+
+    from captioning.example import Example
+    from captioning.models.bundle import load_bundle, save_bundle
+    from captioning.tasks.captioning.captioner import Captioner
+    from captioning.tasks.captioning.retrieval_memory import remembering, remembering_texts
+
+    bundle = remembering_texts(concept_bundle(), GROUPS)
+    assert bundle.task.generation.func is consensus and bundle.task.generation.keywords["beam_size"] == 6
+    photos = [Example(str(i), f"{i}.png", (GROUPS[0][0],)) for i in range(3)]
+    bundle = remembering(bundle, torch.randn(3, bundle.encoder.width), photos, dimensions=2)
+    bundle = remembering_texts(bundle, GROUPS[:3])
+    assert isinstance(bundle.task.decoder, RetrievalDecoder) and len(bundle.task.decoder.decoder.caption_counts) == 3
+    loaded = load_bundle(save_bundle(tmp_path / "model", bundle, card="# card"))
+    ours, theirs = (Captioner(each, device="cpu").caption(pictures(3)) for each in (bundle, loaded))
+    assert [caption.text for caption in ours] == [caption.text for caption in theirs]
+    assert [caption.believed for caption in ours] == [caption.believed for caption in theirs]
+    detailed = Captioner(loaded, device="cpu").caption(pictures(1)[0], details=True)
+    assert_same(torch.from_numpy(detailed.attention).sum(-1), torch.ones(len(detailed.words)))
+    assert detailed.attention.shape[1] == 4 and detailed.boxes is None, "where it looked, in cells"
+
+
+def test_texts_are_for_models_that_read_concepts():
+    from tiny_model import tiny_bundle
+
+    from captioning.tasks.captioning.retrieval_memory import remembering_texts
+
+    with pytest.raises(UserError, match="read concepts"):
+        remembering_texts(tiny_bundle(), GROUPS)
+
+
+def test_training_goes_on_from_a_model_without_its_memories(tmp_path):
+    from captioning.example import Example
+    from captioning.models.bundle import save_bundle
+    from captioning.tasks.captioning.retrieval_memory import remembering, remembering_texts
+    from captioning.training.initial_weights import read_start
+
+    plain = concept_bundle()
+    own = {f"task.{name}" for name in plain.task.state_dict()}
+    bundle = remembering_texts(plain, GROUPS)
+    photos = [Example("1", "1.png", ("A dog runs.",))]
+    both = remembering(bundle, torch.randn(1, bundle.encoder.width), photos, dimensions=1)
+    for name, one in (("captions", bundle), ("both", both)):
+        start = read_start(save_bundle(tmp_path / name, one, card="# card"))
+        assert {weight for weight in start.weights if weight.startswith("task.")} == own

@@ -8,6 +8,7 @@ from torch import Tensor
 from captioning.decoders.att2in import Att2in
 from captioning.decoders.attention_on_attention import AttentionOnAttention
 from captioning.decoders.base import Context, Decoder, State
+from captioning.decoders.concept_retrieval import ConceptRetrievalDecoder
 from captioning.decoders.concepts import ConceptReader
 from captioning.decoders.ensemble import Ensemble
 from captioning.decoders.hierarchical_attention import HierarchicalAttention
@@ -15,6 +16,7 @@ from captioning.decoders.mean_pool import MeanPool
 from captioning.decoders.meshed_memory import MeshedMemory
 from captioning.decoders.prefix_transformer import PrefixTransformer
 from captioning.decoders.retrieval import RetrievalDecoder
+from captioning.decoders.routed import RoutedDecoder
 from captioning.decoders.s2vt import S2VT
 from captioning.decoders.show_and_tell import ShowAndTell
 from captioning.decoders.show_attend_tell import ShowAttendTell
@@ -22,7 +24,7 @@ from captioning.decoders.temporal_attention import TemporalAttention
 from captioning.decoders.transformer import Transformer
 from captioning.decoders.up_down import UpDown
 from captioning.memory import VisualMemory
-from captioning.text.vocabulary import BOS, EOS, UNK
+from captioning.text.vocabulary import BOS, EOS, UNK, Vocabulary
 
 IMAGES, ROWS, LENGTH, VISUAL_WIDTH, VOCABULARY = 3, 2, 5, 12, 31
 CONCEPTS = 9  # kinds of concepts
@@ -89,6 +91,7 @@ EVERY = {
     "ensemble": lambda: Ensemble([UpDown(**SMALL_LSTM, attention=8), Transformer(**SMALL_TRANSFORMER)]),
     "recall": lambda: recall(Transformer(**SMALL_TRANSFORMER)),
     "concept_reader": lambda: ConceptReader(Transformer(**SMALL_TRANSFORMER), **SIZES, concepts=CONCEPTS, rank=6),
+    "routed": lambda: routed(),
     "concept_copier": lambda: copier(UpDown(**SMALL_LSTM, attention=8)),
 }
 
@@ -100,6 +103,19 @@ def recall(decoder: Decoder, *, photos: int = 9, **options) -> RetrievalDecoder:
     words = torch.randint(UNK + 1, VOCABULARY, (photos, photos, LENGTH), generator=generator).tolist()
     said = [[[*caption[: 2 + n % 4], EOS] for n, caption in enumerate(each[: i + 1])] for i, each in enumerate(words)]
     return RetrievalDecoder(decoder, **SIZES, **options).index_captions(pooled, said, dimensions=8)
+
+
+def routed() -> RoutedDecoder:
+    """A decoder with a third of the words for images of whatever it takes for familiar, beside one for the others."""
+    words = VOCABULARY // 3
+    inside = Transformer(**{**SMALL_TRANSFORMER, "vocabulary_size": words})
+    known = RetrievalDecoder(inside, visual_width=VISUAL_WIDTH, vocabulary_size=words)
+    pooled = torch.randn(9, VISUAL_WIDTH, generator=torch.Generator().manual_seed(2))
+    known.index_captions(pooled, [[[5, EOS]]] * 9, dimensions=8)
+    groups = [["A dog."], ["A cat and a dog."], ["A man on a horse."]]
+    other = ConceptReader(Transformer(**SMALL_TRANSFORMER), **SIZES, concepts=CONCEPTS, rank=6)
+    other = ConceptRetrievalDecoder(other, **SIZES).index_captions(groups, Vocabulary(["a", "dog", "cat", "horse"]))
+    return RoutedDecoder(known, other, **SIZES, known_words=words, threshold=0.0)
 
 
 def copier(decoder: Decoder) -> ConceptReader:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
 from torch import Tensor
 
 from captioning.decoders.base import Decoder
+from captioning.decoders.concept_retrieval import ConceptRetrievalDecoder
+from captioning.decoders.concepts import ConceptReader
 from captioning.decoders.retrieval import RetrievalDecoder
+from captioning.errors import UserError
 from captioning.example import Example
 from captioning.generation.beam import beam
 from captioning.generation.consensus import consensus
@@ -43,6 +46,37 @@ def remembering(
     elif task.generation.func is beam:
         task = searching(task, consensus, {"beam_size": 2 * task.generation.keywords.get("beam_size", 5)})
     return replace(bundle, task=replaced(task, decoder=decoder, config=config).eval())
+
+
+def remembering_texts(
+    bundle: Bundle, groups: Sequence[Sequence[str]], *, neighbours: int = 30, sharpness: float = 8.0
+) -> Bundle:
+    """The model, reminded of captions of photos that nobody has by what they name; groups of one photo each.
+
+    Photos that it remembers besides stay remembered, such captions do not. Raises UserError for a model that reads no
+    concepts, or captions that name none.
+    """
+    task = bundle.task
+    outside = task.decoder if isinstance(task.decoder, RetrievalDecoder) else None
+    inside, config = (
+        (outside.decoder, task.parts["decoder"]["decoder"]) if outside else (task.decoder, task.parts["decoder"])
+    )
+    if isinstance(inside, ConceptRetrievalDecoder):
+        inside, config = inside.decoder, config["decoder"]
+    if not isinstance(inside, ConceptReader):
+        raise UserError("text= is for models that read concepts: captioning train concepts=both makes one")
+    options = {"neighbours": neighbours, "sharpness": sharpness}
+    sizes = {"visual_width": bundle.encoder.width, "vocabulary_size": len(task.vocabulary)}
+    decoder = ConceptRetrievalDecoder(inside, **sizes, **options).index_captions(groups, task.vocabulary)
+    config = {"_target_": target(ConceptRetrievalDecoder), "decoder": config, **options}
+    if task.generation.func is beam:
+        task = searching(task, consensus, {"beam_size": 2 * task.generation.keywords.get("beam_size", 5)})
+    if outside is None:
+        return replace(bundle, task=replaced(task, decoder=decoder, config=config).eval())
+    outside.decoder = decoder
+    return replace(
+        bundle, task=replaced(task, decoder=outside, config={**task.parts["decoder"], "decoder": config}).eval()
+    )
 
 
 def without_retrieval(bundle: Bundle) -> Bundle:
