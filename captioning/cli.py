@@ -214,6 +214,7 @@ def demo(
     model: Annotated[Optional[str], typer.Option(help="A model's folder or name.", show_default="the shipped")] = None,
     port: Annotated[Optional[int], typer.Option(min=1, max=65535, help="Port.", show_default="7860 or above")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets others in.")] = "127.0.0.1",
+    name: Annotated[Optional[list[str]], typer.Option(help="A name of a proxy before it; may be repeated.")] = None,
     device: Annotated[Optional[str], typer.Option(help="cpu, cuda, cuda:1, ...", show_default="a GPU if any")] = None,
 ) -> None:
     """Try a model in the browser: drop a photo, see the sentences, click a word to see where the model looked."""
@@ -221,7 +222,7 @@ def demo(
     def verb() -> int:
         from captioning.demo.serve import run
 
-        return run(model=model, host=host, port=port, device=device)
+        return run(model=model, host=host, port=port, device=device, names=name or ())
 
     finish(verb)
 

@@ -7,7 +7,7 @@ import io
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from captioning.metrics.scores import Scores
 
 _WORST_BY = ("CIDEr", "SPICE", "METEOR", "ROUGE-L", "BLEU-4", "BLEU-3", "BLEU-2", "BLEU-1")
 LEVEL = 0.95
+MOST_CHARACTERS = 10_000  # of a caption; the longest of Localized Narratives has a tenth of them
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,9 @@ def score(
     read = read_references(references)
     paths = [*predictions, *([against] if against else [])]
     every = [_named(read, read_predictions(path)) for path in paths]
+    check_lengths((caption for those in read.captions.values() for caption in those), references)
+    for path, one in zip(paths, every, strict=True):
+        check_lengths(one.values(), path)
     captions = read.of_split(split, (image for one in every for image in one), references)
     images = [
         common_images(captions, one, names=(str(references), str(path)), allow_missing=allow_missing)
@@ -99,6 +103,16 @@ def score(
     if per_image:
         write_whole(per_image, per_image_csv(results))
     return 0
+
+
+def check_lengths(captions: Iterable[str], path: Path) -> None:
+    """Raises UserError naming the file where a caption is far longer than any is."""
+    longest = max(captions, key=len, default="")
+    if len(longest) > MOST_CHARACTERS:
+        raise UserError(
+            f"{path}: a caption has {len(longest):,} characters, more than {MOST_CHARACTERS:,}: it begins with "
+            f"{longest[:40]!r}. Check that it is the right file."
+        )
 
 
 def _named(references: References, predictions: dict[ImageId, str]) -> dict[ImageId, str]:

@@ -16,6 +16,7 @@ log = logging.getLogger("captioning")
 
 METHODS = ("beam search", "greedy", "sampling")
 MAX_CAPTIONS = 10
+MOST_FORCED = 200  # characters of the words to contain, which the server counts itself
 SHOWN = 480  # pixels of a side of the picture on the page
 
 
@@ -48,7 +49,9 @@ def choices(method: Any, count: Any, forced: Any) -> dict[str, Any]:
         raise UserError(f"There is no such way: choose {', '.join(METHODS)}.")
     if not isinstance(count, (int, float)) or not 1 <= count <= MAX_CAPTIONS:
         raise UserError(f"Ask for 1 to {MAX_CAPTIONS} captions.")
-    count, forced = int(count), [word.strip() for word in str(forced or "").split(",") if word.strip()]
+    if forced is not None and not (isinstance(forced, str) and len(forced) <= MOST_FORCED):
+        raise UserError(f"The words to contain have at most {MOST_FORCED} letters in all.")
+    count, forced = int(count), [word.strip() for word in (forced or "").split(",") if word.strip()]
     if method == "sampling":
         if forced:
             raise UserError("A sample cannot be made to contain a word: choose beam search, or leave the words out.")

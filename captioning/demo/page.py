@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio
+from starlette.middleware import Middleware
 
-from captioning.demo.answers import MAX_CAPTIONS, METHODS, answer
+from captioning.demo.answers import MAX_CAPTIONS, METHODS, MOST_FORCED, answer
+from captioning.demo.hosts import OwnHosts
 from captioning.demo.samples import sample_pictures
 from captioning.demo.uploads import MAX_BYTES
 from captioning.errors import UserError
@@ -26,9 +29,12 @@ footer { display: none !important; }
 """
 
 
-def serve(captioner: Captioner, folder: Path, *, host: str, port: int | None) -> gradio.Blocks:
+def serve(
+    captioner: Captioner, folder: Path, *, host: str, port: int | None, names: Sequence[str] = ()
+) -> gradio.Blocks:
     """Starts the page, which has its address in `local_url`. Raises UserError where the port is taken.
 
+    It answers to the names of this machine that go with `host`, and to `names`.
     `folder` holds the sample pictures and everything that is uploaded.
     """
     os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
@@ -43,6 +49,7 @@ def serve(captioner: Captioner, folder: Path, *, host: str, port: int | None) ->
     try:
         page.launch(
             server_name=host, server_port=port, prevent_thread_lock=True, max_file_size=MAX_BYTES, max_threads=8,
+            app_kwargs={"middleware": [Middleware(OwnHosts, host=host, further=names)]},
             **look, **quiet, **own,
         )  # fmt: skip
     except OSError as error:
@@ -70,7 +77,7 @@ def build(captioner: Captioner, samples: list[Path]) -> gradio.Blocks:
                 method = gradio.Radio(METHODS, value=METHODS[0], label="How to search", elem_id="method")
                 count = gradio.Slider(1, MAX_CAPTIONS, value=3, step=1, label="Captions", elem_id="count")
                 forced = gradio.Textbox(
-                    label="Words to contain", placeholder="frisbee, red ball", max_length=200, elem_id="forced"
+                    label="Words to contain", placeholder="frisbee, red ball", max_length=MOST_FORCED, elem_id="forced"
                 )
                 button = gradio.Button("Caption", variant="primary", elem_id="caption")
                 gallery = gradio.Gallery(
