@@ -22,6 +22,7 @@ from captioning.features.identity import identities, number_of
 from captioning.features.store import FeatureStore
 from captioning.features.store_part import COLUMNS
 from captioning.files.disk_space import require_room
+from captioning.files.new_file import private_folder
 from captioning.runtime.progress import progress_bar
 
 
@@ -35,6 +36,15 @@ def default_folder(source: Source, encoder: dict, digest: str) -> Path:
     place = source.place()
     name = f"{source.name}-{number_of(place):016x}" if place else source.name
     return cache / "features" / f"{name.replace('/', '-')}-{backbone.replace('/', '-')}-{digest[:12]}"
+
+
+def private_cache(folder: Path) -> None:
+    """Makes the cache's folder, the user's own. Raises UserError where it is not, or cannot be made."""
+    try:
+        private_folder(folder)
+    except OSError as error:
+        remedy = "Remove it, or name another place with store=DIR or the variable CAPTIONING_CACHE."
+        raise UserError(f"the cache {folder} cannot be used ({error.strerror}). {remedy}") from error
 
 
 def stored(
@@ -51,7 +61,11 @@ def stored(
         # Where pictures are left out, those of a damaged body have to be known before a batch of training meets them.
         skipping = getattr(source, "on_missing", None) == "skip"
         return None, {example.id for example in source.readable(examples, decode=skipping)}
-    folder = default_folder(source, config, encoder.digest(config)) if where == "auto" else Path(where)
+    if where == "auto":
+        folder = default_folder(source, config, encoder.digest(config))
+        private_cache(folder.parent)
+    else:
+        folder = Path(where)
     require_room_for_store(folder, encoder, source, examples)
     with progress_bar(f"{source.name} through {type(encoder).__name__}") as report:
         store, unreadable = fill(folder, encoder, config, source, examples, progress=report, **options)

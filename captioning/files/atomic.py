@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from pathlib import Path
 
 from captioning.errors import UserError
+from captioning.files.new_file import replacing
 
 
 def unused_name(stem: str, taken: set[str]) -> str:
@@ -25,13 +24,10 @@ def write_whole(path: str | Path, text: str) -> Path:
     Raises UserError naming the file where it cannot be written.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8", errors="backslashreplace")
-        os.replace(part, path)
+        with replacing(path, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise UserError(f"{path} cannot be written ({error.strerror}). Choose another place for it.") from error
     return path

@@ -20,7 +20,9 @@ def require_room(folder: str | Path, needed: int, what: str, remedy: str) -> Non
     above = next(path for path in (folder, *folder.parents) if path.exists())
     probe = above / f".{uuid.uuid4().hex}.part"
     try:
-        probe.touch()  # asking for permissions is not enough: root has them all, and a file system may be read-only
+        probe.touch(
+            exist_ok=False
+        )  # asking for permissions is not enough: root has them all, and a file system may be read-only
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}). {remedy}") from error
     finally:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from captioning.files.new_file import private_folder
 from captioning.metrics.java import (
     LOCALE_OPTIONS,
     MetricUnavailable,
@@ -50,7 +51,7 @@ class Spice:
             {"image_id": image, "test": hypothesis, "refs": list(those)}
             for image, (those, hypothesis) in enumerate(zip(references, hypotheses, strict=True))
         ]
-        self.cache.mkdir(parents=True, exist_ok=True)
+        private_folder(self.cache)
         with tempfile.TemporaryDirectory(prefix="spice") as folder:
             asked, answered = Path(folder, "captions.json"), Path(folder, "scores.json")
             asked.write_text(json.dumps(entries), encoding="utf-8")
