@@ -35,6 +35,7 @@ fuzz: $(VENV)/installed
 	$(BIN)/python tests/fuzz/fuzz_clips.py $(or $(N),2000)
 	$(BIN)/python tests/fuzz/fuzz_containers.py $(or $(N),2000)
 	$(BIN)/python tests/fuzz/fuzz_uploads.py $(or $(N),2000)
+	$(BIN)/python tests/fuzz/fuzz_checkpoints.py $(or $(N),2000)
 	$(BIN)/python tests/fuzz/fuzz_kills.py $(or $(KILLS),50)
 
 # Style, format, and the types of what is public ([tool.mypy]).

@@ -17,6 +17,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from captioning.errors import UserError
 from captioning.files.atomic import write_whole
 from captioning.tasks.base import Task
+from captioning.training.checkpoint_file import replace_with_digest
 
 
 class SeedEveryStep(pl.Callback):
@@ -43,14 +44,14 @@ class Progress(RichProgressBar):
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint under a temporary name first: a crash never leaves half of one."""
+    """Writes a checkpoint under a temporary name first: a crash never leaves half of one. Its digest is beside it."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         temporary = f"{path}.part"
         try:
             super().save_checkpoint(checkpoint, temporary, storage_options)
-            os.replace(temporary, path)
-        except (OSError, RuntimeError) as error:  # torch says a full disk in either way
+            replace_with_digest(temporary, path)
+        except (OSError, RuntimeError, UserError) as error:  # torch says a full disk in either way
             with suppress(OSError):
                 os.unlink(temporary)
             raise UserError(f"{path} cannot be written ({error}). Make room, and go on with resume=auto") from error

@@ -8,6 +8,7 @@ import logging
 import os
 import shlex
 from collections.abc import Sequence
+from contextlib import nullcontext
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,13 @@ from captioning.example import Example
 from captioning.features.convert import described
 from captioning.features.imagined import ImaginedMemories
 from captioning.features.stored import stored
+from captioning.files.lock import locked
 from captioning.models.bundle import Bundle, save_bundle
 from captioning.runtime.processes import first_process_first, is_first, one_log
 from captioning.tasks.base import Task
 from captioning.tasks.predictor import usable
 from captioning.training.adopted_parts import adopt_named_parts
+from captioning.training.checkpoint_file import check_checkpoint, require_same_model
 from captioning.training.disk_space import require_room_for_run
 from captioning.training.initial_weights import read_start
 from captioning.training.low_rank import add_low_rank, merge_low_rank
@@ -46,7 +49,14 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
     """Trains as `config` (conf/train.yaml) says, in `folder`. -> the bundle's folder, `folder`/model.
 
     Leaves checkpoints/, csv/, curves.svg, TensorBoard logs and the bundle of the best epoch by the task's monitor.
+    Raises UserError also where another process trains in that folder.
     """
+    alone = locked(folder, "Wait until that has ended, or choose another name=...") if is_first() else nullcontext()
+    with alone:
+        return _train(config, folder, callbacks)
+
+
+def _train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback]) -> Path:
     if config.batch_size < 1:
         raise UserError(f"batch_size={config.batch_size}: it is 1 or more")
     one_log()
@@ -114,6 +124,8 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
         num_workers=config.num_workers,
         seed=config.seed,
     )
+    if checkpoint:
+        require_same_model(checkpoint, module)
     require_room_for_run(folder, encoder, task, averaged=bool(config.get("ema")))
     trainer = make_trainer(config, folder, task, callbacks)
     if len(val_examples) < trainer.world_size:
@@ -238,10 +250,14 @@ def _checkpoint(folder: Path, resume: str | None) -> Path | None:
         raise UserError(f"{folder} cannot be written. Choose another with output=DIR")
     last = folder / "checkpoints" / "last.ckpt"
     if resume == "auto":
-        return last if last.exists() else None
+        if not os.path.lexists(last):
+            return None
+        check_checkpoint(last)
+        return last
     if resume:
-        if not Path(resume).is_file():
+        if not os.path.lexists(resume):
             raise UserError(f"resume={resume}: no such checkpoint. resume=auto takes the run's last one")
+        check_checkpoint(Path(resume))
         return Path(resume)
     if last.exists():
         raise UserError(f"{folder} holds a run already: go on with resume=auto, or choose another with name=NAME")
