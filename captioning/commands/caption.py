@@ -11,6 +11,7 @@ from captioning.commands.caption_files import Existing, json_line, printable, sh
 from captioning.commands.several_devices import device_names, stream_on
 from captioning.errors import UserError
 from captioning.files.atomic import unused_name
+from captioning.files.terminal import harmless
 from captioning.media.finding import find_images
 from captioning.media.kinds import is_clip
 
@@ -65,7 +66,7 @@ def sure_enough(captions: list[Caption], least: float | None) -> list[Caption]:
 
 def complain(what: object) -> None:
     """One line on standard error."""
-    print(f"captioning: {what}", file=sys.stderr, flush=True)
+    print(f"captioning: {harmless(str(what), keep=chr(10))}", file=sys.stderr, flush=True)
 
 
 def expand(paths: Iterable[Path], recursive: bool) -> tuple[list[Path], int]:
@@ -87,7 +88,8 @@ def line(file: Path, caption: Caption, as_json: bool, *, alone: bool) -> str:
     """
     if as_json:
         return json_line(file, caption)
-    return caption.text if alone else f"{printable(shown(file))}\t{caption.text}"
+    text = harmless(caption.text, keep="\t")  # a tab is behind the times of a part of a clip
+    return text if alone else f"{printable(shown(file))}\t{text}"
 
 
 class AttentionStrips:

@@ -196,7 +196,7 @@ class Lines:
                 text = line(captioned.file, caption, self.as_json, alone=alone)
                 if timed and self.as_json:
                     content = json.loads(text) | {"begin": round(cue.begin, 3), "end": round(cue.end, 3)}
-                    text = json.dumps(content, ensure_ascii=not str(captioned.file).isprintable())
+                    text = json.dumps(content, ensure_ascii=text.isascii())
                 print(text, flush=True)
 
 

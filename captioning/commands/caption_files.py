@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from captioning.errors import UserError
 from captioning.files.atomic import write_whole
+from captioning.files.new_file import create
+from captioning.files.terminal import cell, harmless, has_controls
 from captioning.media.finding import BESIDE
 from captioning.media.kinds import CLIP_EXTENSIONS, IMAGE_EXTENSIONS, content_kind
 
@@ -39,6 +41,9 @@ class Output(Protocol):
 
     def write(self, file: Path, captions: Sequence[Caption]) -> None:
         """Adds the captions of a photo, all or none. Raises UserError where that cannot be."""
+
+    def finish(self, *, well: bool) -> None:
+        """Called once at the end of a run, `well` where it was not cut short. Raises UserError."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ def json_line(file: Path, caption: Caption, **times: float) -> str:
     content = {"file": name, **times, "caption": caption.text, "score": score}
     if caption.confidence is not None:
         content["confidence"] = round(caption.confidence, 4)
-    return json.dumps(content, ensure_ascii=not name.isprintable())
+    return json.dumps(content, ensure_ascii=not name.isprintable() or has_controls(caption.text))
 
 
 class Sidecars:
@@ -124,7 +129,7 @@ class Sidecars:
     def path(self, file: Path) -> Path:
         long = file.with_name(f"{file.name}{self.ending}")
         others = self._of_folder(file.parent).get(file.stem.casefold(), set()) - {file.name}
-        return long if others or os.path.lexists(long) else self._short(file)
+        return long if others or self._is_anothers(file) or os.path.lexists(long) else self._short(file)
 
     def _of_folder(self, folder: Path) -> dict[str, set[str]]:
         """Name without its ending, in lower case -> the photos and clips of a folder that are called so."""
@@ -141,6 +146,10 @@ class Sidecars:
             }
         return self._namesakes[folder]
 
+    def _is_anothers(self, file: Path) -> bool:
+        """Whether the short name is the long one of another photo, as that of dog.jpg.png is, or is a photo itself."""
+        return any(os.path.lexists(one) and _is_media(one) for one in (file.with_name(file.stem), self._short(file)))
+
     def _short(self, file: Path) -> Path:
         return file.with_name(f"{file.stem}{self.ending}")
 
@@ -148,11 +157,14 @@ class Sidecars:
         return os.path.lexists(self.path(file))
 
     def write(self, file: Path, captions: Sequence[Caption]) -> None:
-        path, text = self.path(file), "".join(f"{caption.text}\n" for caption in captions)
+        path, text = self.path(file), "".join(f"{harmless(caption.text)}\n" for caption in captions)
         write_whole(path, text)
         short = self._short(file)
-        if path != short and os.path.lexists(short):
+        if path != short and os.path.lexists(short) and not self._is_anothers(file):
             self._retire(short, path, text)
+
+    def finish(self, *, well: bool) -> None:
+        """Nothing is left to do."""
 
     def _retire(self, short: Path, path: Path, text: str) -> None:
         """Removes `photo.txt` once `photo.jpg.txt` says the same: whose it is can no more be seen from its name."""
@@ -171,23 +183,33 @@ class CaptionFile:
     """A `.jsonl` or `.csv` with file, caption and score, to which each photo's lines are appended as they are made."""
 
     def __init__(self, path: Path, *, captions: int = 1, keep: bool = False, overwrite: bool = False):
-        """`keep` goes on with a file that is there, its torn last line cut off; `overwrite` begins it anew.
+        """`keep` goes on with a file that is there, its torn last line cut off.
 
+        `overwrite` begins it anew, as NAME.partial, which takes the place of the former one when the run has ended.
         `captions` a photo are expected, to see whether the last photo's are complete. Raises UserError where the file
         is there and neither is said, is something else, or cannot be written.
         """
         if path.suffix not in (".jsonl", ".csv"):
             raise UserError(f"--output {path}: the name ends in .jsonl or .csv, which says how to write it")
         self.path, self.as_csv, self.held = path, path.suffix == ".csv", set()
+        self.written = path  # where the lines go
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             there = path.exists() and path.stat().st_size > 0
+            if there and not path.is_file():
+                raise UserError(f"--output {path} is not a file: choose another place")
             if there and not keep and not overwrite:
                 raise UserError(f"{path} is there: --skip-existing goes on with it, --overwrite replaces it")
             if there and keep:
                 self._go_on(captions)
             else:
-                path.write_text(_row(COLUMNS) if self.as_csv else "", encoding="utf-8")
+                if there:
+                    self.written = path.with_name(f"{path.name}.partial")
+                    with suppress(FileNotFoundError):
+                        self.written.unlink()
+                    create(self.written).close()
+                self._append(_row(COLUMNS) if self.as_csv else "", 0)
+            self.size = self.written.stat().st_size
         except OSError as error:
             raise UserError(f"--output {path} cannot be written ({error.strerror}). Choose another place") from None
 
@@ -197,19 +219,53 @@ class CaptionFile:
     def write(self, file: Path, captions: Sequence[Caption]) -> None:
         lines = [self._line(file, caption) for caption in captions]
         try:
-            with open(self.path, "ab") as output:
-                output.write("".join(lines).encode("utf-8", "backslashreplace"))
+            self.size = self._append("".join(lines), self.size)
         except OSError as error:
             raise UserError(f"{self.path} cannot be written ({error.strerror}): free some space, then go on") from None
         self.held.add(self._name(file))
 
+    def finish(self, *, well: bool) -> None:
+        """Lets new captions take the place of former ones, where the run has come to its end and made any.
+
+        Where it has not, the former are as they were, and new ones stay in NAME.partial. Raises UserError.
+        """
+        if self.written == self.path:
+            return
+        try:
+            if self.held and well:
+                os.replace(self.written, self.path)
+                self.written = self.path
+            elif not self.held:
+                self.written.unlink()
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be replaced ({error.strerror}): it is in {self.written}") from None
+        if self.held and not well:
+            raise UserError(f"{self.path} is as it was; what was captioned anew is in {self.written}")
+
+    def _append(self, text: str, size: int) -> int:
+        """Adds to the file, of which `size` bytes are whole, all or nothing. -> its size. Raises OSError."""
+        content = text.encode("utf-8", "backslashreplace")
+        with open(self.written, "ab", buffering=0) as output:
+            if output.seek(0, os.SEEK_END) > size:  # what could not be cut off before
+                output.truncate(size)
+            try:
+                done = 0
+                while done < len(content):
+                    done += output.write(content[done:])
+            except BaseException:
+                with suppress(OSError):
+                    output.truncate(size)
+                raise
+        return size + len(content)
+
     def _name(self, file: Path) -> str:
-        return printable(shown(file)) if self.as_csv else shown(file)
+        return str(cell(printable(shown(file)))) if self.as_csv else shown(file)
 
     def _line(self, file: Path, caption: Caption) -> str:
         if not self.as_csv:
             return f"{json_line(file, caption)}\n"
-        return _row((self._name(file), caption.text, caption.score if math.isfinite(caption.score) else ""))
+        text = cell(harmless(caption.text))
+        return _row((self._name(file), text, caption.score if math.isfinite(caption.score) else ""))
 
     def _go_on(self, captions: int) -> None:
         """Reads which photos are done. Cuts off what an interruption tore: half a line, some of a photo's lines."""
@@ -237,7 +293,7 @@ class CaptionFile:
         if torn:
             os.truncate(self.path, whole)
             if self.as_csv and not whole:
-                self.path.write_text(_row(COLUMNS), encoding="utf-8")
+                self._append(_row(COLUMNS), 0)
 
     def _read(self, line: bytes, number: int) -> str:
         """The photo's name in a line. Raises UserError where the line is not one of ours."""

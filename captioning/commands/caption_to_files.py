@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from captioning.commands.caption import AttentionStrips, complain, expand, sure_
 from captioning.commands.caption_files import CaptionFile, Existing, Output, Sidecars, shown
 from captioning.commands.several_devices import device_names, stream_on
 from captioning.errors import UserError
+from captioning.files.lock import locked
 from captioning.runtime.progress import progress_bar
 
 log = logging.getLogger("captioning")
@@ -36,14 +38,46 @@ def run(
 
     -> exit status: 1 where a photo failed, each named at the end.
     """
-    began = time.monotonic()
     files, unfound = expand(paths, recursive)
     outputs: list[Output] = [Sidecars(sidecar, overwrite=existing.overwrite)] if sidecar else []
-    if output is not None:
-        several = max(options.get("num_captions", 1), options.get("num_samples", 1))
-        outputs.append(CaptionFile(output, captions=several, keep=existing.keep, overwrite=existing.overwrite))
-    failures: list[str] = []
-    todo = []
+    with ExitStack() as stack:
+        if output is not None:
+            stack.enter_context(locked(output, "Wait until that has ended, or choose another --output."))
+            several = max(options.get("num_captions", 1), options.get("num_samples", 1))
+            outputs.append(CaptionFile(output, captions=several, keep=existing.keep, overwrite=existing.overwrite))
+        todo, failures = _todo(files, outputs, existing)
+        skipped, began = len(set(files)) - len(todo) - len(failures), time.monotonic()
+        done, well = 0, False
+        try:
+            for file, found in _captions(todo, model, device, batch_size, options, attention, existing):
+                try:
+                    if isinstance(found, UserError):
+                        raise found
+                    found = sure_enough(found, min_confidence)
+                    for place in outputs:
+                        if existing.overwrite or file not in place:
+                            place.write(file, found)
+                    done += 1
+                except UserError as error:
+                    failures.append(str(error).replace(str(file), shown(file)))
+            well = True
+        finally:
+            for place in outputs:
+                try:
+                    place.finish(well=well)
+                except UserError as error:
+                    failures.append(str(error))
+            for failure in failures:
+                complain(failure)
+            seconds = time.monotonic() - began
+            speed = f" in {seconds:.0f} s ({done / seconds:.1f}/s)" if done else ""
+            log.info(f"{done:,} captioned{speed}, {skipped:,} had captions, {len(failures) + unfound:,} failed")
+    return 1 if failures or unfound else 0
+
+
+def _todo(files: Iterable[Path], outputs: Sequence[Output], existing: Existing) -> tuple[list[Path], list[str]]:
+    """The photos to caption, and what is wrong with others."""
+    todo, failures = [], []
     for file in dict.fromkeys(files):  # a photo named twice is captioned once
         held = [place for place in outputs if file in place]
         if len(held) == len(outputs) and existing.keep:
@@ -52,26 +86,7 @@ def run(
             failures.append(f"{file} has a caption beside it: --skip-existing leaves it, --overwrite replaces it")
             continue
         todo.append(file)
-    skipped, done = len(set(files)) - len(todo) - len(failures), 0
-    try:
-        for file, found in _captions(todo, model, device, batch_size, options, attention, existing):
-            try:
-                if isinstance(found, UserError):
-                    raise found
-                found = sure_enough(found, min_confidence)
-                for place in outputs:
-                    if existing.overwrite or file not in place:
-                        place.write(file, found)
-                done += 1
-            except UserError as error:
-                failures.append(str(error).replace(str(file), shown(file)))
-    finally:
-        for failure in failures:
-            complain(failure)
-        seconds = time.monotonic() - began
-        speed = f" in {seconds:.0f} s ({done / seconds:.1f}/s)" if done else ""
-        log.info(f"{done:,} captioned{speed}, {skipped:,} had captions, {len(failures) + unfound:,} failed")
-    return 1 if failures or unfound else 0
+    return todo, failures
 
 
 def _captions(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from captioning.files.terminal import harmless
+
 KINDS = ("srt", "vtt")
 
 
@@ -26,7 +28,7 @@ def subtitles(cues: Iterable[Cue], kind: str) -> Iterator[str]:
         yield "WEBVTT\n\n"
     number = 0
     for cue in cues:
-        text = " ".join(cue.text.split())  # a line break could begin the next cue
+        text = harmless(" ".join(cue.text.split()))  # a line break could begin the next cue
         if not text:
             continue
         number += 1
