@@ -17,7 +17,8 @@ import numpy as np
 from captioning.errors import UserError
 from captioning.files.annotations import entries, read_json
 from captioning.files.atomic import write_whole
-from captioning.metrics.bootstrap import Difference, bootstrap, interval, paired_difference, resample_counts
+from captioning.files.terminal import cell, harmless
+from captioning.metrics.bootstrap import Difference, interval, paired_difference, resampled
 from captioning.metrics.caption_scores import (
     DEFAULT_METRICS,
     LOWER_IS_BETTER,
@@ -166,11 +167,7 @@ def _warn(results: Sequence[Result]) -> None:
 
 def _resampled(results: list[Result], compare: bool, samples: int, seed: int) -> list[Result]:
     """The results with intervals, and with the differences of all but the last to the last."""
-    draws, drawn = np.empty((0, 0)), []
-    for result in results:
-        if draws.shape[1] != len(result.scores.images):
-            draws = resample_counts(len(result.scores.images), samples, seed)
-        drawn.append({name: bootstrap(metric, draws) for name, metric in result.scores.resamplable.items()})
+    drawn = [resampled(one.scores.resamplable, len(one.scores.images), samples, seed) for one in results]
     done = []
     for result, values in zip(results, drawn, strict=True):
         differences = {}
@@ -248,7 +245,8 @@ def per_image_csv(results: Sequence[Result]) -> str:
     for result in results:
         values = np.column_stack([result.scores.per_image[name] for name in names]).tolist()
         for image, row in zip(result.scores.images, values, strict=True):
-            lines.append([str(result.path), image, result.captions[image], *row])
+            texts = (str(result.path), image, result.captions[image])
+            lines.append([*(cell(harmless(one) if isinstance(one, str) else one) for one in texts), *row])
     lines.sort(key=lambda line: worst_first * line[3 + names.index(by)])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+BLOCK = 64 * 2**20  # bytes of counts that are held at a time
 
 
 @dataclass(frozen=True)
@@ -27,16 +29,34 @@ def mean_of(values: NDArray[np.float64]) -> Resamplable:
 
 def resample_counts(images: int, samples: int, seed: int) -> NDArray[np.float64]:
     """How often each image is drawn in each resample of the images with replacement, (samples, images)."""
+    return np.concatenate([*counted(images, samples, seed)])
+
+
+def counted(images: int, samples: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """The rows of `resample_counts` in blocks of a few, so that they fit into BLOCK bytes however many there are."""
     generator = np.random.default_rng(seed)
-    counts = np.empty((samples, images))
-    for row in counts:
-        row[:] = np.bincount(generator.integers(images, size=images), minlength=images)
-    return counts
+    rows = max(BLOCK // (8 * max(images, 1)), 1)
+    for start in range(0, samples, rows):
+        counts = np.empty((min(rows, samples - start), images))
+        for row in counts:
+            row[:] = np.bincount(generator.integers(images, size=images), minlength=images)
+        yield counts
 
 
 def bootstrap(metric: Resamplable, draws: NDArray[np.float64]) -> NDArray[np.float64]:
     """The metric of each resample, (samples,)."""
     return metric.score(draws @ metric.rows, draws.shape[1])
+
+
+def resampled(
+    metrics: Mapping[str, Resamplable], images: int, samples: int, seed: int
+) -> dict[str, NDArray[np.float64]]:
+    """Each metric of each of so many resamples, (samples,), the same resamples for all; in constant memory."""
+    found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in metrics}
+    for draws in counted(images, samples, seed):
+        for name, metric in metrics.items():
+            found[name].append(bootstrap(metric, draws))
+    return {name: np.concatenate(values) for name, values in found.items() if values}
 
 
 def interval(values: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:

@@ -1,13 +1,15 @@
 """Bootstrap intervals hold what they promise, and the paired test knows a difference from chance."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 from test_score_command import CAPTIONS, HYPOTHESES, coco, results
 
 from captioning.commands.score import score
-from captioning.metrics.bootstrap import bootstrap, interval, mean_of, paired_difference, resample_counts
+from captioning.metrics import bootstrap as module
+from captioning.metrics.bootstrap import bootstrap, interval, mean_of, paired_difference, resample_counts, resampled
 from captioning.metrics.caption_scores import score_captions
 
 
@@ -95,3 +97,22 @@ def test_the_same_seed_writes_the_same_file_and_swapping_results_turns_the_sign(
         assert backward[name]["value"] == pytest.approx(-found["value"])
         assert (backward[name]["low"], backward[name]["high"]) == pytest.approx((-found["high"], -found["low"]))
         assert backward[name]["p_value"] == found["p_value"]
+
+
+def test_blocks_give_what_all_resamples_at_once_give(monkeypatch):
+    metrics = {"a": mean_of(np.random.default_rng(0).random(50)), "b": mean_of(np.random.default_rng(1).random(50))}
+    draws = resample_counts(50, 33, seed=4)
+    monkeypatch.setattr(module, "BLOCK", 8 * 50 * 5)
+    assert np.array_equal(resample_counts(50, 33, seed=4), draws)
+    for name, values in resampled(metrics, 50, 33, seed=4).items():
+        assert values == pytest.approx(bootstrap(metrics[name], draws), rel=1e-12)
+    assert resampled({}, 50, 33, seed=4) == {}
+
+
+def test_a_million_images_take_no_more_memory_than_a_block_and_a_few_rows():
+    metric = mean_of(np.random.default_rng(0).random(1_000_000))
+    tracemalloc.start()
+    values = resampled({"mean": metric}, 1_000_000, 12, seed=0)["mean"]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(values) == 12 and peak < 200e6
