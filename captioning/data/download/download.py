@@ -6,23 +6,31 @@ import hashlib
 import http.client
 import logging
 import os
+import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from captioning import __version__
 from captioning.data.download.archives import Archive
 from captioning.data.download.unpack import unpack
 from captioning.errors import UserError
 from captioning.files.disk_space import require_room, size_in_words
+from captioning.files.new_file import NO_LINKS
+from captioning.files.terminal import harmless
 
 log = logging.getLogger("captioning")
 
 CHUNK = 1 << 20
 TRIES = 4  # without a byte in between
 TIMEOUT = 60  # seconds without a byte
+SLOWEST, PATIENCE = 1000, 300  # bytes a second, on average over so many seconds, below which nobody waits
+LARGEST = 200 * 10**9  # bytes of an archive whose owners do not say its size
+REDIRECTS = 5
+SCHEMES = ("https", "http")
 Report = Callable[[int, int], None]
 
 
@@ -62,10 +70,10 @@ def _complete(archive: Archive, part: Path, progress: Report | None) -> None:
                 part.unlink()
                 total, reason = None, "there was more than the server has"
             else:
-                message = f"{archive.url} cannot be had: {error.code} {error.reason}. Look for it by hand."
-                raise UserError(message) from None
-        except (http.client.HTTPException, OSError) as error:
-            total, reason = None, str(getattr(error, "reason", None) or error or type(error).__name__)
+                reason = harmless(str(error.reason)[:200])
+                raise UserError(f"{archive.url} cannot be had: {error.code} {reason}. Look for it by hand.") from None
+        except (http.client.HTTPException, OSError, ValueError) as error:  # the last of headers that make no sense
+            total, reason = None, harmless(str(getattr(error, "reason", None) or error or type(error).__name__)[:200])
         after = part.stat().st_size if part.exists() else 0
         if total is not None and after >= total:
             return
@@ -82,21 +90,87 @@ def _more(archive: Archive, part: Path, before: int, progress: Report | None) ->
     headers = {"User-Agent": f"captioning/{__version__}", "Accept-Encoding": "identity"}
     if before:
         headers["Range"] = f"bytes={before}-"
-    with urllib.request.urlopen(urllib.request.Request(archive.url, headers=headers), timeout=TIMEOUT) as answer:
+    with _open(urllib.request.Request(archive.url, headers=headers), timeout=TIMEOUT) as answer:
         goes_on = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {before}-")
         start = before if goes_on else 0  # a server that knows no ranges sends everything again
-        length = answer.headers.get("Content-Length")
-        total = start + int(length) if length is not None else archive.size
+        length = _length(answer.headers.get("Content-Length"), archive)
+        total = start + length if length is not None else archive.size
         if archive.size is not None and total != archive.size:
             raise UserError(f"{archive.url} has {total:,} bytes where {archive.size:,} are right. Look for it by hand.")
-        with part.open("ab" if goes_on else "wb") as file:
-            done = start
+        most = LARGEST if total is None else total
+        with _reopened(part, goes_on) as file:
+            done, pace = start, Pace()
             while chunk := answer.read1(CHUNK):
+                if done + len(chunk) > most:
+                    raise UserError(f"{archive.url} sends more than the {most:,} bytes it has. Look for it by hand.")
                 _write(file, chunk)
                 done += len(chunk)
+                pace.check(len(chunk))
                 if progress:
                     progress(done, total or done)
         return done if total is None else total
+
+
+class Pace:
+    """Raises TimeoutError where what comes is so little that it would never end, though it never stops either."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self.clock, self.began, self.came = clock, clock(), 0
+
+    def check(self, count: int) -> None:
+        self.came += count
+        if self.clock() - self.began >= PATIENCE:
+            if self.came < SLOWEST * PATIENCE:
+                raise TimeoutError(f"less than {SLOWEST:,} bytes a second")
+            self.began, self.came = self.clock(), 0
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a few, to the web and nowhere else."""
+
+    max_redirections = REDIRECTS
+
+    def redirect_request(self, request: Any, answer: Any, code: int, message: str, headers: Any, url: str) -> Any:
+        if urllib.parse.urlsplit(url).scheme.lower() not in SCHEMES:
+            answer.close()
+            raise UserError(f"{request.full_url} sends us on to {harmless(url[:200])}, which is not on the web")
+        if request.full_url.startswith("https:") and not url.lower().startswith("https:"):
+            answer.close()
+            raise UserError(f"{request.full_url} sends us on to {harmless(url[:200])}, which anybody can change")
+        return super().redirect_request(request, answer, code, message, headers, url)
+
+
+def _open(request: urllib.request.Request, timeout: float) -> Any:
+    """The answer to a request. Raises OSError, http.client.HTTPException, UserError."""
+    handlers = (urllib.request.ProxyHandler, urllib.request.HTTPHandler, urllib.request.HTTPSHandler, _Redirects)
+    opener = urllib.request.OpenerDirector()  # without those for files and FTP, which the usual one has
+    for handler in (*handlers, urllib.request.HTTPDefaultErrorHandler, urllib.request.HTTPErrorProcessor):
+        opener.add_handler(handler())
+    opener.add_handler(urllib.request.UnknownHandler())
+    return opener.open(request, timeout=timeout)
+
+
+def _length(said: str | None, archive: Archive) -> int | None:
+    """Bytes that are to come, None where nothing is said. Raises UserError for what is no number."""
+    if said is None:
+        return None
+    if not (said.strip().isascii() and said.strip().isdecimal() and len(said) < 20):
+        raise UserError(f"{archive.url} answers with a length of {harmless(said[:40])!r}. Look for it by hand.")
+    return int(said)
+
+
+def _reopened(part: Path, goes_on: bool) -> IO[bytes]:
+    """The file of what came so far, through no link. Raises UserError."""
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | NO_LINKS, 0o666)
+
+    try:
+        return open(part, "ab" if goes_on else "wb", opener=opener)
+    except OSError as error:
+        raise UserError(
+            f"{part} cannot be written ({error.strerror}). Remove it, or choose another root=DIR."
+        ) from error
 
 
 def _write(file: IO[bytes], chunk: bytes) -> None:
