@@ -26,16 +26,24 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from captioning.decoders.base import Decoder
 from captioning.encoders.base import Encoder, architecture
 from captioning.errors import UserError
+from captioning.files.annotations import read_text
+from captioning.files.terminal import harmless
 from captioning.models.eight_bit import SCALE, in_eight_bits, restored
 from captioning.models.former_names import current_keys, with_current_names
+from captioning.models.measures import MOST, check_measures, check_texts
 
 FORMAT = 2
 PARTS = {1: ("encoder", "decoder", "generation"), 2: ("encoder", "task")}  # of each format, 1 being captioning only
 CAPTIONING = "captioning.tasks.captioning.task.Captioning"
 LENT = "_from_"  # in place of an encoder's configuration: the name of the model beside this one that has it
 TRUSTED = tuple(f"captioning.{room}" for room in ("encoders", "decoders", "heads", "generation", "tasks"))
+ROOMS = {Encoder: "captioning.encoders", Decoder: "captioning.decoders"}  # where parts of these kinds are defined
+FORCED = {"weights": "none", "file": None, "finetune": False}  # whatever a model says, of every part of it
+LARGEST_CONFIG = 1 << 20  # bytes
+LONGEST_NUMBER = 40  # characters
 
 
 @dataclass
@@ -162,6 +170,9 @@ def load_bundle(folder: str | Path, *, allow: Sequence[str] = ()) -> Bundle:
     except UserError as error:
         raise UserError(f"{folder}/config.yaml: {error}") from None
     require_files(folder, task.files)
+    for name in task.files:
+        if name.endswith(".json"):
+            check_texts(read_text(folder / name), f"{folder}/{name}")
     task.load(folder)
     shapes, lender = read_shapes(weights), weights
     encoder_shapes = shapes
@@ -173,7 +184,7 @@ def load_bundle(folder: str | Path, *, allow: Sequence[str] = ()) -> Bundle:
         encoder_shapes = {name: shape for name, shape in read_shapes(lender).items() if name.startswith("encoder.")}
     try:
         with limited_to(4 * sum(math.prod(shape) for shape in [*shapes.values(), *encoder_shapes.values()])):
-            encoder = build(config["encoder"], trusted, kind=Encoder, weights="none", file=None, finetune=False)
+            encoder = build(config["encoder"], rooms(Encoder, trusted), kind=Encoder, **FORCED)
             task.build(encoder, partial(build_part, trusted))
     except UserError as error:
         raise UserError(f"{folder}/config.yaml: {error}") from None
@@ -213,14 +224,21 @@ def require_files(folder: Path, names: Sequence[str]) -> None:
 def read_config(path: Path) -> dict[str, Any]:
     """The configuration of a bundle as plain data, in today's format and names. Raises UserError naming the file."""
     try:
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise UserError(f"{path} has {path.stat().st_size:,} bytes, which no configuration of a model has")
         config = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged, copy the folder again: {_one_line(error)}") from None
     version = config.get("format") if isinstance(config, dict) else None
     if type(version) is int and version > FORMAT:
-        raise UserError(f"{path} has format {version}, this version reads up to {FORMAT}: pip install -U captioning")
+        said = version if version < MOST else "of many digits"
+        raise UserError(f"{path} has format {said}, this version reads up to {FORMAT}: pip install -U captioning")
     if type(version) is not int or version not in PARTS:
         raise UserError(f"{path} is not the configuration of a model: it does not say `format: {FORMAT}`")
+    try:
+        check_measures(config)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     absent = [part for part in PARTS[version] if not isinstance(config.get(part), dict)]
     if absent:
         raise UserError(f"{path} is not the configuration of a model: it does not describe {' or '.join(absent)}")
@@ -232,12 +250,26 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without aliases, a few lines of which can stand for gigabytes."""
+    """YAML without aliases, a few lines of which stand for gigabytes, and without numbers that take long to read."""
 
     def compose_node(self, parent: Any, index: Any) -> yaml.Node:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("it has an alias (*name)")
         return super().compose_node(parent, index)
+
+
+def _short(read: Callable[[Any, yaml.Node], Any]) -> Callable[[Any, yaml.Node], Any]:
+    def number(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
+        text = loader.construct_scalar(node)
+        if len(text) > LONGEST_NUMBER or ":" in text:  # the latter counts in sixties
+            raise yaml.YAMLError(f"a number of {len(text):,} characters, {text[:20]}...")
+        return read(loader, node)
+
+    return number
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _short(yaml.SafeLoader.construct_yaml_int))
+_Loader.add_constructor("tag:yaml.org,2002:float", _short(yaml.SafeLoader.construct_yaml_float))
 
 
 class _Dumper(yaml.SafeDumper):
@@ -276,7 +308,7 @@ def build(
     found = trusted_part(config.get("_target_"), trusted)
     if not (isinstance(found, type) and issubclass(found, kind)):
         raise UserError(f"{config['_target_']} is not a part of a model, or not the one that stands there")
-    takes = inspect.signature(found).parameters
+    takes = keywords_of(found)
     defaults, given = ({key: v for key, v in part.items() if key in takes} for part in (otherwise or {}, given))
     return found(**defaults | keywords | given)
 
@@ -301,12 +333,18 @@ def build_part(trusted: Sequence[str], config: Any, kind: type = object, **sizes
         raise UserError(f"{config!r} stands where a part of a model is described")
     if kind is Callable:
         return build_generation(config, trusted)
-    return build(config, trusted, kind=kind, otherwise=sizes, weights="none", file=None)
+    return build(config, rooms(kind, trusted), kind=kind, otherwise=sizes, **FORCED)
 
 
 def build_generation(config: dict[str, Any], trusted: Sequence[str]) -> Callable:
-    """The function that untrusted `config` names, its keywords filled in. Raises UserError unless it is a search."""
-    keywords = {key: build(value, trusted) for key, value in config.items() if key[:1] != "_"}
+    """The function that untrusted `config` names, its keywords filled in: plain values and nothing else.
+
+    Raises UserError unless it is a search.
+    """
+    keywords = {key: value for key, value in config.items() if key[:1] != "_"}
+    for key, value in keywords.items():
+        if not _is_plain(value) or (key == "constraints" and value):
+            raise UserError(f"generation.{key} is {str(value)[:60]}: a model brings plain values alone")
     found = trusted_part(config.get("_target_"), trusted)
     try:
         if not inspect.isfunction(found):
@@ -317,6 +355,31 @@ def build_generation(config: dict[str, Any], trusted: Sequence[str]) -> Callable
     except TypeError as error:
         raise UserError(f"{config['_target_']} is not a way of generating captions: {error}") from None
     return partial(found, **keywords)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether something is a value, or a list of values or of such lists."""
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return value is None or (isinstance(value, (bool, int, float, str)) and "${" not in str(value))
+
+
+def rooms(kind: type, trusted: Sequence[str]) -> Sequence[str]:
+    """Those of the trusted packages in which a part of a kind, and all that it is made of, may be defined."""
+    own = next((room for base, room in ROOMS.items() if issubclass(kind, base)), None)
+    return trusted if own is None else [package for package in trusted if package not in TRUSTED or package == own]
+
+
+def keywords_of(part: type) -> set[str]:
+    """Every keyword that a class takes, those that it passes on to the classes above it included."""
+    names: set[str] = set()
+    for base in part.__mro__:
+        if base is part or "__init__" in vars(base):
+            parameters = inspect.signature(base).parameters.values()
+            names |= {one.name for one in parameters}
+            if not any(one.kind is one.VAR_KEYWORD for one in parameters):
+                break
+    return names
 
 
 def trusted_part(target: Any, trusted: Sequence[str]) -> Any:
@@ -381,6 +444,7 @@ def fill(path: Path, shapes: Mapping[str, list[int]], parts: Mapping[str, nn.Mod
             raise UserError(f"{path} and the files beside it do not fit: {name} is {there}, and should be {here}")
     try:
         weights = restored(load_file(path))
+        require_numbers(weights, path)
     except (OSError, SafetensorError, RuntimeError) as error:  # the last where a scale is not that of its weight
         raise UserError(f"{path} is damaged, copy the folder again: {_one_line(error)}") from None
     try:
@@ -390,5 +454,15 @@ def fill(path: Path, shapes: Mapping[str, list[int]], parts: Mapping[str, nn.Mod
         raise UserError(f"{path}: {error}") from None
 
 
+def require_numbers(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Raises UserError naming the first tensor that holds something else than numbers."""
+    for name, tensor in weights.items():
+        # A sum is no number where one of its terms is none: one pass, and a second only where there is a suspicion.
+        if tensor.is_floating_point() and not torch.isfinite(tensor.sum(dtype=torch.float32)):
+            wrong = int((~torch.isfinite(tensor)).sum())
+            if wrong:
+                raise UserError(f"{path} is damaged, copy the folder again: {wrong:,} values of {name} are no numbers")
+
+
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    return harmless(" ".join(str(error).split())[:300]) or type(error).__name__
