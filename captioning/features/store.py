@@ -178,6 +178,11 @@ class FeatureStore:
                         f"{part.folder}: the features of picture {ids[b]!r} are damaged. See what else is with "
                         f"`captioning extract store={self.folder} check=true`, delete that folder and extract again"
                     )
+                if (name := no_numbers(values)) is not None:
+                    raise UserError(
+                        f"{part.folder}: the {name} of picture {ids[b]!r} hold values that are no numbers. Delete that "
+                        f"folder and extract again, with an encoder that gives numbers"
+                    )
                 self._verified[found[b]] = True
         parts = {name: torch.from_numpy(array) for name, array in arrays.items()}
         if "classes" in parts:
@@ -199,6 +204,9 @@ class FeatureStore:
             {name: array[b] if name == "pooled" else array[b][masks[b]] for name, array in arrays.items()}
             for b in range(len(ids))
         ]
+        for key, picture in zip(ids, values, strict=True):
+            if (name := no_numbers(picture)) is not None:
+                raise UserError(f"the {name} of picture {key!r} hold values that are no numbers, or above 65,504")
         self._writer = self._writer or PartWriter(self.folder, self.width, self.columns)
         origins = known and [(known[key].place, known[key].content) for key in ids]
         self._writer.append([self._text(key) for key in ids], values, origins)
@@ -212,7 +220,7 @@ class FeatureStore:
         return self
 
     def damaged(self) -> dict[int | str, Path]:
-        """Ids whose values no longer fit their checksum, and the part of each. Reads the whole store once."""
+        """Ids whose values no longer fit their checksum or are no numbers, and the part of each. Reads all once."""
         self._fresh()
         wrong: dict[int | str, Path] = {}
         for at in range(int(self._starts[-1])):
@@ -222,7 +230,7 @@ class FeatureStore:
             shapes |= {"tokens": (count, self.width), "boxes": (count, 4)}
             values = {name: np.empty(shapes[name], COLUMNS[name]) for name in self.columns}
             self._read_into(values, part, i)
-            if not part.intact(i, text, values):
+            if not part.intact(i, text, values) or no_numbers(values) is not None:
                 wrong[_id_in(text, f"number {i + 1} of {part.folder.name}")] = part.folder
         for part in self.parts:
             if part.torn:
@@ -301,12 +309,23 @@ def _array(tensor: Tensor, name: str) -> np.ndarray:
     return np.ascontiguousarray(tensor.cpu().numpy(), COLUMNS[name])
 
 
+def no_numbers(values: Mapping[str, np.ndarray]) -> str | None:
+    """The first column of a picture that holds something else than finite numbers."""
+    for name, array in values.items():
+        if array.dtype == np.float16:
+            if ((array.view(np.uint16) & 0x7C00) == 0x7C00).any():  # all bits of the exponent: several times as fast
+                return name
+        elif array.dtype.kind == "f" and not np.isfinite(array).all():
+            return name
+    return None
+
+
 def _name(encoder: dict) -> str:
     return str(encoder.get("backbone") or encoder.get("name") or encoder.get("_target_", "an unnamed encoder"))
 
 
 def _id_in(text: bytes, otherwise: str) -> int | str:
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         key = json.loads(text)
         if isinstance(key, (int, str)):
             return key

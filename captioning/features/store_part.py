@@ -265,7 +265,7 @@ def _read_lines(path: Path) -> tuple[np.ndarray, bytes]:
                 raise ValueError(f"a negative {name}")
             records[name] = found
         records["key"] = [key_of(text) for text in texts]
-    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error}): delete {path.parent} and extract again") from None
     records["length"] = [len(text) for text in texts]
     records["name"] = np.cumsum(records["length"]) - records["length"]

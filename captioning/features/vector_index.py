@@ -213,7 +213,7 @@ class VectorIndex:
                     self.rows.pop(entry["gone"], None)
                     continue
                 name, _, _ = entry["name"], entry["stamp"], entry["crc"]
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 raise UserError(f"{path}, line {number}, is not one of an index: delete {self.folder}") from None
             self.rows.pop(name, None)
             self.rows[name] = len(self._entries)
@@ -314,7 +314,7 @@ def _read_about(path: Path) -> dict[str, Any]:
         if not isinstance(about["maker"], str):
             raise ValueError("maker is a text")
         return about
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path} does not describe an index: {error}") from None
 
 
