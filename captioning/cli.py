@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Optional
@@ -18,6 +19,8 @@ from captioning.commands.classify import classify
 from captioning.commands.import_model import import_model
 from captioning.commands.search import search
 from captioning.errors import UserError
+from captioning.files.system_errors import in_words
+from captioning.files.terminal import HarmlessLines, harmless
 
 app = typer.Typer(
     help="Images and video clips into sentences.",
@@ -265,28 +268,63 @@ def download(name: NAME, options: OPTIONS = None) -> None:
 
 def main() -> None:
     """The console script."""
-    logging.basicConfig(format="captioning: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    if sys.stderr is None:  # closed by whoever started us
+        sys.stderr = open(os.devnull, "w")
+    if sys.stdout is None:  # the next file that is opened would be written what is printed
+        complain("standard output is closed: send it to a file, or to /dev/null")
+        raise SystemExit(2)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(HarmlessLines("captioning: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("captioning").setLevel(logging.INFO)
     for stream in (sys.stdout, sys.stderr):  # a caption that the terminal cannot show is no reason to stop
         stream.reconfigure(errors="backslashreplace")
     warnings.filterwarnings("ignore")  # what is wrong with an input is said by us, once, with the file's name
-    app()
+    try:
+        app()
+    except OSError as error:  # what --help could not be written to
+        raise SystemExit(refused(error)) from None
 
 
 def finish(verb: Callable[[], int]) -> None:
     """Runs a verb and exits with its status; what the user can mend is one line on stderr and status 2."""
     try:
         status = verb()
+        sys.stdout.flush()
     except UserError as error:
-        print(f"captioning: {error}", file=sys.stderr)
+        complain(error)
         status = 2
     except KeyboardInterrupt:
-        print("captioning: interrupted", file=sys.stderr)
+        complain("interrupted")
         status = 130
-    except BrokenPipeError:  # the reader of our output went away: `captioning caption folder | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at the end
-        status = 1
+    except OSError as error:
+        status = refused(error)
     raise typer.Exit(status)
+
+
+def complain(what: object) -> None:
+    """A line on standard error, where there is one."""
+    with suppress(OSError):
+        print(f"captioning: {harmless(str(what), keep=chr(10))}", file=sys.stderr, flush=True)
+
+
+def refused(error: OSError) -> int:
+    """Says what the system refused. -> exit status 1; raises the error where it is likelier a bug."""
+    try:
+        sys.stdout.flush()
+    except OSError as unwritten:
+        with suppress(OSError, ValueError):  # or Python complains when it flushes at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(unwritten, BrokenPipeError):  # whose reader went away: `captioning caption folder | head`
+            complain(f"standard output cannot be written ({unwritten.strerror}): make room, or choose another place")
+        return 1
+    if isinstance(error, BrokenPipeError):
+        return 1
+    said = in_words(error, otherwise="standard output, or a file,")
+    if said is None:
+        raise error
+    complain(said)
+    return 1
 
 
 def hydra_verb(name: str, overrides: list[str]) -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import re
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captioning.errors import UserError
+from captioning.files.system_errors import in_words
+from captioning.files.terminal import harmless
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -40,7 +45,7 @@ def run(verb: str, overrides: list[str]) -> int:
     """
     import hydra
     from hydra.core.hydra_config import HydraConfig
-    from hydra.errors import HydraException, InstantiationException
+    from hydra.errors import CompactHydraException, HydraException, InstantiationException
     from hydra.types import RunMode
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -67,14 +72,28 @@ def run(verb: str, overrides: list[str]) -> int:
                 raise SystemExit(statuses[-1])
         except UserError as error:
             statuses[-1] = failed(error)
+        except OSError as error:
+            statuses[-1] = refused(error)
         except (InstantiationException, OmegaConfBaseException) as error:
+            if isinstance(error.__cause__, OSError) and in_words(error.__cause__):
+                statuses[-1] = refused(error.__cause__)
+                return
             statuses[-1] = failed(error.__cause__ if isinstance(error.__cause__, UserError) else error)
 
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
     overrides = [usual_name(text) for text in overrides]
     sys.argv = [f"captioning {verb}", *overrides]
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=verb)(job)()
+        with errors_as_they_are():
+            hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=verb)(job)()
+    except CompactHydraException as error:  # what is wrong with the overrides, as Hydra says it
+        cause = [error.__cause__] if isinstance(error.__cause__, OmegaConfBaseException) else []
+        print(error, *cause, sep="\n", file=sys.stderr)
+        if not statuses:
+            say_nearest(verb, overrides)
+        return max(statuses, default=2)
+    except OSError as error:  # Hydra's own first writes, into the run's folder
+        return refused(error)
     except SystemExit as stop:  # Hydra has printed what is wrong with the overrides, or the traceback of a bug
         if stop.code and not statuses:
             say_nearest(verb, overrides)
@@ -82,6 +101,9 @@ def run(verb: str, overrides: list[str]) -> int:
             return max(statuses, default=2)
     except (HydraException, OmegaConfBaseException) as error:
         return failed(error)
+    except Exception:
+        traceback.print_exc()
+        return 1
     if verb == "train" and sweep:
         import_module("captioning.training.summary").finish_sweep(sweep)
     return max(statuses, default=0)
@@ -124,6 +146,29 @@ def folder_name(model: str) -> str:
     if len(parts) > 1 and parts[-1] == "model":
         parts.pop()
     return re.sub(r"[^\w.+-]+", "-", "-".join(parts)).strip("-.") or "model"
+
+
+@contextmanager
+def errors_as_they_are() -> Iterator[None]:
+    """Has Hydra pass on what it would print with a traceback: a full disk is no bug."""
+    former = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        if former is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = former
+
+
+def refused(error: OSError) -> int:
+    """Says what the system refused. -> exit status 1; raises the error where it is likelier a bug."""
+    said = in_words(error, otherwise="a file of the run")
+    if said is None:
+        raise error
+    print(f"captioning: {said}", file=sys.stderr)
+    return 1
 
 
 def check_types(verb: str, config: DictConfig) -> None:
@@ -186,5 +231,5 @@ def failed(error: Exception) -> int:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if isinstance(error, MissingMandatoryValue):
         lines = [f"{error.full_key} has no value: add {error.full_key}=..."]
-    print(f"captioning: {' '.join(lines[:2])}", file=sys.stderr)
+    print(f"captioning: {harmless(' '.join(lines[:2]))}", file=sys.stderr)
     return 2
