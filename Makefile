@@ -36,6 +36,9 @@ fuzz: $(VENV)/installed
 	$(BIN)/python tests/fuzz/fuzz_containers.py $(or $(N),2000)
 	$(BIN)/python tests/fuzz/fuzz_uploads.py $(or $(N),2000)
 	$(BIN)/python tests/fuzz/fuzz_checkpoints.py $(or $(N),2000)
+	$(BIN)/python tests/fuzz/fuzz_bundles.py $(or $(N),1000)
+	$(BIN)/python tests/fuzz/fuzz_doubling.py $(or $(N),1000)
+	$(BIN)/python tests/fuzz/fuzz_outputs.py $(or $(N),2000)
 	$(BIN)/python tests/fuzz/fuzz_kills.py $(or $(KILLS),50)
 
 # Style, format, and the types of what is public ([tool.mypy]).

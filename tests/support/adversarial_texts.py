@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
+
+from captioning.text.tokenizer import tokenize
 
 ATOMS = (
     "a", "A", "z ", "a@", "a@a.", "@", "a.", "A.", "a. ", "a.b@", "<", "<a", "<a ", "<a b='", "<a b=\"c\" ", "<!a",
@@ -23,3 +26,23 @@ def adversarial(length: int, *, pairs: int = 0, seed: int = 0) -> Iterator[tuple
     made += [("".join(dice.choices(ATOMS, k=dice.choice((2, 2, 3)))), dice.choice(ATOMS), "") for _ in range(pairs)]
     for atom, front, end in made:
         yield repr(front + atom), front + atom * (length // len(atom)) + end
+
+
+def seconds(text: str, times: int) -> float:
+    """The least of several."""
+    took = []
+    for _ in range(times):
+        began = time.thread_time()
+        tokenize(text)
+        took.append(time.thread_time() - began)
+    return min(took)
+
+
+def growth(short: str, long: str) -> float:
+    """How many times as long the longer text takes, the least of three looks."""
+    found = float("inf")
+    for times in (1, 2, 4):
+        found = min(found, seconds(long, times) / max(seconds(short, times), 1e-4))
+        if found <= 2.5:
+            break
+    return found

@@ -3,31 +3,11 @@
 import time
 
 import pytest
-from adversarial_texts import ATOMS, adversarial
+from adversarial_texts import ATOMS, adversarial, growth
 
 from captioning.text.tokenizer import tokenize, tokenize_all
 
 LENGTH = 3000
-
-
-def seconds(text: str, times: int) -> float:
-    """The least of several."""
-    took = []
-    for _ in range(times):
-        began = time.thread_time()
-        tokenize(text)
-        took.append(time.thread_time() - began)
-    return min(took)
-
-
-def growth(short: str, long: str) -> float:
-    """How many times as long the longer text takes, the least of three looks."""
-    found = float("inf")
-    for times in (1, 2, 4):
-        found = min(found, seconds(long, times) / max(seconds(short, times), 1e-4))
-        if found <= 2.5:
-            break
-    return found
 
 
 @pytest.mark.parametrize("pairs", [0, 60])
