@@ -206,7 +206,7 @@ class FeatureStore:
         ]
         for key, picture in zip(ids, values, strict=True):
             if (name := no_numbers(picture)) is not None:
-                raise UserError(f"the {name} of picture {key!r} hold values that are no numbers, or above 65,504")
+                raise UserError(f"the {name} of picture {key!r} hold values that are no numbers")
         self._writer = self._writer or PartWriter(self.folder, self.width, self.columns)
         origins = known and [(known[key].place, known[key].content) for key in ids]
         self._writer.append([self._text(key) for key in ids], values, origins)
@@ -305,7 +305,10 @@ def _opened(folder: Path, wanted: np.ndarray | None) -> FeatureStore:
 def _array(tensor: Tensor, name: str) -> np.ndarray:
     tensor = tensor.detach()
     if COLUMNS[name] == np.float16:
-        tensor = tensor.float().clamp(-LARGEST, LARGEST).half()
+        full = tensor.float()
+        tensor = full.clamp(-LARGEST, LARGEST).half()
+        if (infinite := full.isinf()).any():  # no large number, but none
+            tensor[infinite] = torch.inf
     return np.ascontiguousarray(tensor.cpu().numpy(), COLUMNS[name])
 
 

@@ -108,15 +108,31 @@ def test_a_body_that_is_longer_than_it_may_be_is_given_up(tmp_path, monkeypatch)
 
 def test_a_byte_a_second_is_given_up_and_a_slow_line_is_not():
     now = [0.0]
-    slow, usual = Pace(lambda: now[0]), Pace(lambda: now[0])
+    slow = Pace(lambda: now[0])
     with pytest.raises(TimeoutError):
         for _ in range(3600):
             now[0] += 1
             slow.check(1)
     assert now[0] <= 2 * download.PATIENCE
+    usual = Pace(lambda: now[0])
     for _ in range(7200):
         now[0] += 1
         usual.check(5000)
+
+
+def test_a_server_that_dawdles_or_breaks_off_without_end_is_given_up(tmp_path, monkeypatch):
+    asked = []
+
+    def slow(archive, part, before, progress):
+        asked.append(before)
+        part.write_bytes(b"x" * (before + 1))
+        raise download.TooSlow("less than 1,000 bytes a second")
+
+    monkeypatch.setattr(download, "_more", slow)
+    assert "less than" in refused("http://127.0.0.1/photos.zip", tmp_path) and len(asked) == download.TRIES
+    monkeypatch.setattr(download, "_more", lambda a, part, before, p: part.write_bytes(b"x" * (before + 1)) and 10**9)
+    monkeypatch.setattr(download, "REQUESTS", 20)
+    assert "20 times" in refused("http://127.0.0.1/photos.zip", tmp_path)
 
 
 def test_what_came_is_not_written_through_a_link(tmp_path):

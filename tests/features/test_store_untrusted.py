@@ -12,7 +12,7 @@ from captioning.features.store import FeatureStore, no_numbers
 from captioning.features.store_part import PartWriter
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e6])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("name", ["tokens", "pooled"])
 def test_features_that_are_no_numbers_are_not_put_in(tmp_path, name, value):
     batch = memory([3, 1])

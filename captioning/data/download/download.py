@@ -30,6 +30,7 @@ TIMEOUT = 60  # seconds without a byte
 SLOWEST, PATIENCE = 1000, 300  # bytes a second, on average over so many seconds, below which nobody waits
 LARGEST = 200 * 10**9  # bytes of an archive whose owners do not say its size
 REDIRECTS = 5
+REQUESTS = 1000  # for one archive
 SCHEMES = ("https", "http")
 Report = Callable[[int, int], None]
 
@@ -55,10 +56,11 @@ def fetch(archive: Archive, folder: Path, progress: Report | None = None) -> Pat
 def _complete(archive: Archive, part: Path, progress: Report | None) -> None:
     """Adds to `part` until it is whole."""
     failures = 0
-    while True:
+    for _ in range(REQUESTS):
         before = part.stat().st_size if part.exists() else 0
         if archive.size is not None and before == archive.size:
             return
+        slow = False
         try:
             total = _more(archive, part, before, progress)
             reason = "the answer ended early"
@@ -73,16 +75,18 @@ def _complete(archive: Archive, part: Path, progress: Report | None) -> None:
                 reason = harmless(str(error.reason)[:200])
                 raise UserError(f"{archive.url} cannot be had: {error.code} {reason}. Look for it by hand.") from None
         except (http.client.HTTPException, OSError, ValueError) as error:  # the last of headers that make no sense
+            slow = isinstance(error, TooSlow)
             total, reason = None, harmless(str(getattr(error, "reason", None) or error or type(error).__name__)[:200])
         after = part.stat().st_size if part.exists() else 0
         if total is not None and after >= total:
             return
-        failures = 0 if after > before else failures + 1
+        failures = 0 if after > before and not slow else failures + 1
         if failures == TRIES or (failures and not after):
             raise UserError(
                 f"{archive.url} could not be fetched ({reason}); {size_in_words(after)} are there. Connect to the "
                 "network, and run it again: it goes on from there."
             )
+    raise UserError(f"{archive.url} broke off {REQUESTS:,} times. Run it again: it goes on from there.")
 
 
 def _more(archive: Archive, part: Path, before: int, progress: Report | None) -> int | None:
@@ -111,8 +115,12 @@ def _more(archive: Archive, part: Path, before: int, progress: Report | None) ->
         return done if total is None else total
 
 
+class TooSlow(TimeoutError):
+    """What comes would take for ever."""
+
+
 class Pace:
-    """Raises TimeoutError where what comes is so little that it would never end, though it never stops either."""
+    """Raises TooSlow where what comes is so little that it would never end, though it never stops either."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         self.clock, self.began, self.came = clock, clock(), 0
@@ -121,7 +129,7 @@ class Pace:
         self.came += count
         if self.clock() - self.began >= PATIENCE:
             if self.came < SLOWEST * PATIENCE:
-                raise TimeoutError(f"less than {SLOWEST:,} bytes a second")
+                raise TooSlow(f"less than {SLOWEST:,} bytes a second")
             self.began, self.came = self.clock(), 0
 
 
