@@ -92,7 +92,12 @@ def run(verb: str, overrides: list[str]) -> int:
         if not statuses:
             say_nearest(verb, overrides)
         return max(statuses, default=2)
+    except BrokenPipeError:
+        raise
     except OSError as error:  # Hydra's own first writes, into the run's folder
+        if in_words(error) is None:
+            traceback.print_exc()
+            return 1
         return refused(error)
     except SystemExit as stop:  # Hydra has printed what is wrong with the overrides, or the traceback of a bug
         if stop.code and not statuses:
