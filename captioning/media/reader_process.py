@@ -6,9 +6,11 @@ time. What it says is numbers and pixels; nobody unpickles anything.
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import os
+import pkgutil
 import resource
 import signal
 import socket
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import av
 from PIL import Image
 
 from captioning.errors import UserError
@@ -124,7 +127,11 @@ def _clip(connection: socket.socket, file: BinaryIO, asked: dict[str, Any]) -> t
 def _settle() -> None:
     """Takes away from this process what it will not need."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends when the other end of the connection does
-    Image.init()  # reads the last modules
+    Image.init()
+    # What is imported only when a file asks for it could not be opened then.
+    late = [module.name for module in pkgutil.walk_packages(av.__path__, "av.") if "__main__" not in module.name]
+    for name in (*late, "encodings.latin_1", "encodings.utf_16", "encodings.ascii", "encodings.cp437"):
+        importlib.import_module(name)
     limits = {resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0}
     if sys.platform.startswith("linux"):
         held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -39,6 +39,15 @@ def test_a_clip_is_seen_alike(clip):
     assert isinstance(again.media, ConfinedVideo) and again.duration == Clip.open(clip).duration
 
 
+def test_real_clips_are_seen_alike(real_data):
+    """With sound, subtitles and whatever else has FFmpeg's modules imported late."""
+    clips = sorted(real_data.glob("ms*/clips/*"), key=lambda path: path.stat().st_size)
+    for path in clips[:12]:
+        ours, at = Clip.open(path, confined=True).sample(FrameSampling(frames=2), size=32)
+        theirs, times = Clip.open(path).sample(FrameSampling(frames=2), size=32)
+        assert np.array_equal(at, times) and np.array_equal(ours[-1], theirs[-1])
+
+
 def test_a_photo_is_seen_alike(tmp_path):
     noise = Image.effect_noise((300, 200), 80).convert("RGB")
     for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000"):
