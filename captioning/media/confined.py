@@ -45,6 +45,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.connection, far = socket.socketpair()
+        self.late = False  # whether it let us wait too long
         # Nothing of this process's environment is its business; one thread each, for memory's sake.
         environment = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         environment |= {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "LANG", "LC_ALL") if name in os.environ}
@@ -80,6 +81,8 @@ class Reader:
         while done < count:
             try:
                 got = self.connection.recv_into(view[done:])
+            except TimeoutError:
+                self.late, got = True, 0
             except OSError:
                 got = 0
             if not got:
@@ -131,7 +134,7 @@ class Readers:
             good = True
         except ReaderGone:
             status = reader.close()
-            if limit is not None and status in (-signal.SIGXCPU, -signal.SIGKILL):
+            if limit is not None and (reader.late or status == -signal.SIGXCPU):
                 raise error(f"{name} takes more than {limit:g} seconds to read. Make it smaller.") from None
             raise error(f"{name} cannot be read: it is damaged, or takes too much memory. Make it smaller.") from None
         except UserError:
