@@ -33,11 +33,14 @@ def heat_map(
     """How much each pixel was looked at, 1 where most. -> (height, width) float32 in [0, 1].
 
     `weights` (N,) belong to the cells of a `grid` (rows, columns), from left to right and from top to bottom, or to
-    `boxes` (N, 4), x1 y1 x2 y2 in [0, 1]. Without either the grid is taken to be square. `size` is (width, height).
+    `boxes` (N, 4), x1 y1 x2 y2 in [0, 1]. Without either the grid is taken to be square, behind the class token of a
+    vision Transformer where there is one. `size` is (width, height).
     Boxes may overlap: a pixel counts with the heaviest that covers it. Weights that are not finite count as 0.
     Raises ValueError where the number of weights does not match.
     """
     weights = np.nan_to_num(np.asarray(weights, np.float32), nan=0.0, posinf=0.0, neginf=0.0).clip(0)
+    if boxes is None and grid is None:
+        weights = weights[class_tokens(len(weights)) :]
     weights = weights / max(float(weights.max(initial=0)), np.finfo(np.float32).tiny)
     if boxes is not None:
         return _heat_of_boxes(weights, np.asarray(boxes, np.float32), size)
@@ -46,6 +49,11 @@ def heat_map(
         raise ValueError(f"{len(weights)} weights do not fill a grid of {rows} x {columns}: give grid=(rows, columns)")
     cells = Image.fromarray(weights.reshape(rows, columns))
     return np.asarray(cells.resize(size, Image.Resampling.BILINEAR)).clip(0, 1)
+
+
+def class_tokens(count: int) -> int:
+    """How many of so many tokens stand before those of a square grid: one or none."""
+    return int(count > 1 and math.isqrt(count) ** 2 != count and math.isqrt(count - 1) ** 2 == count - 1)
 
 
 def heat_layer(heat: np.ndarray, ramp: np.ndarray = RAMP) -> Image.Image:

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from captioning.reports.attention_map import heat_layer, heat_map
+from captioning.reports.attention_map import class_tokens, heat_layer, heat_map
 from captioning.reports.page import HEAT_SIDE, data_uri
 
 THUMBNAIL = 320  # pixels of a side at most, of what a caption keeps of its picture
@@ -75,7 +75,8 @@ def _words(caption: Caption, size: tuple[int, int] | None) -> list[str]:
     """A button a word; nothing where there is nothing to show."""
     if size is None or caption.attention is None:
         return []
-    if caption.boxes is None and math.isqrt(caption.attention.shape[-1]) ** 2 != caption.attention.shape[-1]:
+    cells = caption.attention.shape[-1] - class_tokens(caption.attention.shape[-1])
+    if caption.boxes is None and math.isqrt(cells) ** 2 != cells:
         return []  # neither regions nor a square of cells: there is no telling where a token lies
     probabilities = caption.log_probabilities or []
     buttons = []

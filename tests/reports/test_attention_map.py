@@ -87,3 +87,8 @@ def test_words_and_attention_must_match():
 
 def test_an_empty_caption_gives_the_picture_alone():
     assert attention_strip(PHOTO, [], np.ones((0, 4)), panel=60).tobytes() == PHOTO.tobytes()
+
+
+def test_the_class_token_of_a_vision_transformer_has_no_place_in_the_picture():
+    weights = np.random.default_rng(0).random(16).astype(np.float32)
+    assert np.array_equal(heat_map(np.array([9.0, *weights]), (32, 32)), heat_map(weights, (32, 32)))
