@@ -131,3 +131,21 @@ def test_a_recipe_of_answers_learns_and_answers_on_a_miniature(name, tmp_path, m
     picture = tmp_path / "vqa/train2014/COCO_train2014_000000000000.jpg"
     answer = captioning.load(model, device="cpu").answer(picture, "is it red?")
     assert answer.text and 0 <= answer.probability <= 1
+
+
+@pytest.mark.parametrize("name", ["easy_vqa", "easy_vqa_generation"])
+def test_a_model_that_answers_is_evaluated_and_reported_on(name, tmp_path, monkeypatch, capsys):
+    from captioning.commands.hydra import run
+
+    write_questions(tmp_path / "vqa")
+    monkeypatch.setenv("CAPTIONING_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    encoder = [one for one in TINY if not one.startswith("vocabulary.")]
+    model = train(composed(name, *encoder, "data=vqa", "task.vocabulary.min_count=1"), Path("runs") / name)
+    out = tmp_path / "out"
+    assert run("evaluate", [f"model={model}", "data=vqa", "report=true", f"output={out}", "metrics=[vqa,exact]"]) == 0
+    assert "VQA (yes/no)" in capsys.readouterr().out
+    scores = json.loads((out / "metrics.json").read_text())["scores"]
+    assert set(scores) >= {"VQA", "exact", "VQA (other)", "VQA (what)"}
+    page = (out / "report.html").read_text()
+    assert "What is it?" in page and "Kinds of questions" in page

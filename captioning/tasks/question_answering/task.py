@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -131,6 +132,22 @@ class QuestionAnswering(Task):
         self.vocabulary = Vocabulary.from_json(texts["vocabulary.json"], f"{where}/vocabulary.json")
         if not 1 <= self.vocabulary.max_words <= MAX_WORDS:
             raise UserError(f"{where}/vocabulary.json: max_words is not within 1 to {MAX_WORDS}")
+
+    def report(
+        self,
+        path: Path,
+        predictor: Any,
+        examples: Sequence[Example],
+        source: Any,
+        predictions: Mapping[int | str, list[str]],
+        scores: Scores,
+        *,
+        title: str,
+    ) -> Path:
+        """The worst kinds of questions, what is taken for what, and examples with where the model looked."""
+        from captioning.tasks.question_answering.evaluation import write_answers
+
+        return write_answers(path, predictor, examples, source, predictions, scores, title=title)
 
     def predictor(self, bundle: Any, device: str | torch.device | None = None) -> Any:
         """An `Answerer`."""
