@@ -14,8 +14,9 @@ from captioning.encoders.base import architecture
 from captioning.errors import UserError
 from captioning.generation.beam import beam
 from captioning.generation.consensus import consensus
-from captioning.models.bundle import CAPTIONING, TRUSTED, read_config, target, trusted_part
+from captioning.models.bundle import CAPTIONING, read_config, target
 from captioning.models.shipped import find_model
+from captioning.models.untrusted import TRUSTED, trusted_part
 from captioning.tasks.load import find_bundle, is_of_hub
 
 

@@ -16,8 +16,11 @@ from safetensors.torch import load_file, save_file
 from tiny_model import saved_model
 from watched import watched
 
+from captioning.decoders.base import Decoder
+from captioning.encoders.base import Encoder
 from captioning.errors import UserError
-from captioning.models.bundle import TRUSTED, Decoder, Encoder, keywords_of, load_bundle, rooms
+from captioning.models.bundle import load_bundle
+from captioning.models.untrusted import TRUSTED, keywords_of, rooms
 from captioning.text.vocabulary import Vocabulary
 
 
