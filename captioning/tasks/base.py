@@ -61,6 +61,13 @@ class Task(nn.Module):
     def begin(self, examples: Sequence[Example]) -> None:
         """Once before training, when the layers are there: the training examples, to weigh or to reward by."""
 
+    def undecided(self, examples: Sequence[Example]) -> str:
+        """Why the score that `monitor` names cannot tell one epoch from another on these examples; "" where it can.
+
+        The best epoch is then chosen by the loss of validation.
+        """
+        return ""
+
     def set_epoch(self, epoch: int) -> None:
         """Before every training epoch, counted from 0, when the task is in training mode."""
 

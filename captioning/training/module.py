@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from typing import Any
 
@@ -28,7 +28,7 @@ class TrainingModule(pl.LightningModule):
 
     `optimizer` and `schedule` are partial functions: optimizer(parameter groups), schedule(optimizer, steps of the
     run, steps of an epoch). A fine-tuned encoder has its own rate, `encoder_lr`, and is frozen before the epoch
-    `finetune_from_epoch`. `val_examples` are those that validation is scored on.
+    `finetune_from_epoch`. `val_examples` are those that validation is scored on. `began` goes into every checkpoint.
     """
 
     def __init__(
@@ -41,12 +41,13 @@ class TrainingModule(pl.LightningModule):
         val_examples: Sequence[Example],
         encoder_lr: float = 1e-5,
         finetune_from_epoch: int = 0,
+        began: Mapping[str, Any] | None = None,
     ):
         super().__init__()
         self.encoder, self.task = encoder, task
         self.optimizer, self.schedule, self.encoder_lr = optimizer, schedule, encoder_lr
         self.val_examples = {example.id: example for example in val_examples}
-        self.finetune_from_epoch = finetune_from_epoch
+        self.finetune_from_epoch, self.began = finetune_from_epoch, began
         self.learning = [p for p in encoder.parameters() if p.requires_grad]
         self.predictions: dict[int | str, Any] = {}
         self.losses: list[
@@ -99,6 +100,8 @@ class TrainingModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["task"] = self.task.texts()
+        if self.began is not None:
+            checkpoint["began"] = dict(self.began)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["state_dict"]

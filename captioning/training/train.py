@@ -39,6 +39,7 @@ from captioning.training.initial_weights import read_start
 from captioning.training.low_rank import add_low_rank, merge_low_rank
 from captioning.training.module import TrainingModule
 from captioning.training.rehearsal import rehearse
+from captioning.training.resuming import Beginning, read_checkpoint
 from captioning.training.summary import write_summary
 from captioning.training.trainer import make_trainer
 
@@ -67,6 +68,10 @@ def _train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback]) -
     task = instantiate(config.task, _recursive_=False, _convert_="all")
     parts = (usable(source.examples(split), task, f"{source.name} {split}") for split in ("train", "val"))
     train_examples, val_examples = parts
+    began = Beginning(config, train_examples, val_examples)
+    resumed = read_checkpoint(checkpoint) if checkpoint else {}
+    if "began" in resumed:
+        began.compare(resumed["began"], checkpoint)
     start = read_start(config.start) if config.start else None
     grown = 0
     if start:
@@ -75,6 +80,9 @@ def _train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback]) -
             grown = task.grow(source.distinct(train_examples))
     else:
         task.fit(source.distinct(train_examples))
+    if resumed.get("task"):  # the words of the weights, whatever others the data would give today
+        task.read_texts(resumed.pop("task"), str(checkpoint))
+    resumed.clear()
     config.encoder = described(config.encoder, config.store)
     encoder = instantiate(config.encoder)
     if start:
@@ -101,6 +109,9 @@ def _train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback]) -
     if overfit := config.trainer.get("overfit_batches"):
         train_examples = val_examples = first_batches(train_examples, overfit, config.batch_size)
     task.begin(train_examples)
+    if task.monitor[0] != "val/loss" and (reason := task.undecided(val_examples)):
+        log.warning(f"{reason}: the best epoch is chosen by val/loss instead of {task.monitor[0]}")
+        task.monitor = ("val/loss", "min")
     module = TrainingModule(
         encoder,
         task,
@@ -109,6 +120,7 @@ def _train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback]) -
         val_examples=val_examples,
         encoder_lr=config.encoder_lr,
         finetune_from_epoch=config.finetune_from_epoch,
+        began=began.content(),
     )
     imagine = None
     if texts:
@@ -198,7 +210,10 @@ def finish(config: DictConfig, folder: Path, module: TrainingModule, trainer: pl
 def card(config: DictConfig, task: Task, score: float | None, images: int) -> str:
     """The README.md of a bundle."""
     about = task.config()
-    worth = "no validation" if score is None else f"{score:.1f} (x100) on {images:,} validation images"
+    worth = "no validation"
+    if score is not None:
+        figure = f"{score:.3f}" if task.monitor[0] == "val/loss" else f"{score:.1f} (x100)"
+        worth = f"{figure} on {images:,} validation images"
     data = config.data.get("name") or config.data._target_
     if table := config.data.get("file"):
         data = f"{data}: {Path(table).name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -19,6 +20,7 @@ from captioning.example import Example
 from captioning.generation.word_options import with_vocabulary
 from captioning.memory import VisualMemory
 from captioning.metrics.caption_scores import score_captions
+from captioning.metrics.remarks import same_everywhere, unsplit
 from captioning.metrics.scores import Scores
 from captioning.tasks.base import Build, Parts, Task
 from captioning.tasks.captioning.augmentation import Augmentation
@@ -26,9 +28,13 @@ from captioning.tasks.captioning.caption import Caption, describe
 from captioning.tasks.captioning.confidence import check_curve, confidence_of
 from captioning.tasks.captioning.objectives import CrossEntropy, Objective, target_mask
 from captioning.text.subwords import Subwords
+from captioning.text.tokenizer import tokenize
 from captioning.text.vocabularies import read_vocabulary
-from captioning.text.vocabulary import BOS, PAD, SPECIALS, Vocabulary
+from captioning.text.vocabulary import BOS, EOS, PAD, SPECIALS, UNK, Vocabulary
 
+log = logging.getLogger("captioning")
+
+MUCH = 0.1  # of the words unknown, or of the captions cut: above it a model learns half sentences
 MAX_WORDS = 1000  # of a caption; a search sets memory aside for the longest
 
 
@@ -110,6 +116,42 @@ class Captioning(Task):
     def begin(self, examples: Sequence[Example]) -> None:
         with_vocabulary(self.generation, self.vocabulary)  # words that the model does not know are refused now
         self.objective.setup(self.vocabulary, {example.id: example.captions for example in examples})
+        self._say_what_is_lost(examples)
+
+    def _say_what_is_lost(self, examples: Sequence[Example]) -> None:
+        """The share of words and captions that the vocabulary cannot hold, as a warning where it is large."""
+        words = unknown = captions = cut = 0
+        for example in examples:
+            for caption in example.captions:
+                ids = self.ids(caption)
+                words, unknown = words + sum(one != EOS for one in ids), unknown + ids.count(UNK)
+                captions, cut = captions + 1, cut + (not ids or ids[-1] != EOS)
+        if not words:
+            return
+        unknown, cut = unknown / words, cut / captions
+        what = (
+            f"of the training captions {100 * unknown:.1f}% of the words are unknown to the vocabulary, "
+            f"{100 * cut:.1f}% of the captions are cut at {self.vocabulary.max_words} words"
+        )
+        remedies = []
+        if unsplit([tokenize(caption) for example in examples[:200] for caption in example.captions]):
+            remedies.append("their script has no blanks between words: put some between its words or characters")
+        elif unknown > MUCH:
+            remedies.append("lower vocabulary.min_count, or learn from more captions")
+        if cut > MUCH:
+            remedies.append("raise vocabulary.max_words")
+        if remedies:
+            log.warning(f"{what}: {'; '.join(remedies)}")
+        else:
+            log.info(what)
+
+    def undecided(self, examples: Sequence[Example]) -> str:
+        if len(examples) == 1:
+            return "CIDEr of one validation picture is 0 whatever is said of it"
+        references = [[tokenize(caption) for caption in example.captions] for example in examples[:1000]]
+        if self.monitor[0] == "val/CIDEr" and references and same_everywhere(references):
+            return "CIDEr is 0 whatever is said, for all validation pictures have the same captions"
+        return ""
 
     def set_epoch(self, epoch: int) -> None:
         self.objective.set_epoch(epoch)

@@ -1,0 +1,120 @@
+"""What a run began with, kept in its checkpoints: it goes on with the same words and data, or says why not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from captioning.errors import UserError
+from captioning.example import Example
+
+log = logging.getLogger("captioning")
+
+# Settings without which the weights, or the state of the optimizer, are those of another run.
+BINDING = (
+    "encoder", "decoder", "concepts", "vocabulary", "task._target_", "objective._target_", "optimizer._target_",
+    "schedule._target_", "data._target_",
+)  # fmt: skip
+# Settings of this start alone, or that are said under another name; data are compared themselves.
+PASSING = (
+    "resume",
+    "output",
+    "name",
+    "progress",
+    "hydra",
+    "debug",
+    "experiment",
+    "task",
+    "encoder.weights",
+    "data.file",
+    "data.root",
+)
+REMEDY = "Go on as the run began, or begin another from its weights: name=NEW start=%s"
+
+
+class Beginning:
+    """The configuration and the data of a run, as plain data."""
+
+    def __init__(self, config: DictConfig, train: Sequence[Example], val: Sequence[Example]):
+        settings = flat(OmegaConf.to_container(config, resolve=False))
+        for key in settings:
+            settings[key] = _resolved(config, key)
+        self.settings = settings
+        self.data = {"train": [len(train), digest(train)], "val": [len(val), digest(val)]}
+
+    def content(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it."""
+        return {"settings": json.dumps(self.settings, default=str), "data": self.data}
+
+    def compare(self, kept: Mapping[str, Any], checkpoint: Path) -> None:
+        """Raises UserError naming what must be as it was and is not; what else differs is said."""
+        remedy = REMEDY % checkpoint
+        for split, (count, mark) in self.data.items():
+            then, before = kept["data"][split]
+            if mark != before:
+                counts = f"{then:,} pictures then, {count:,} now" if then != count else "with other captions or ids"
+                raise UserError(f"resume: the {split} data are not those that the run began with ({counts}). {remedy}")
+        before = json.loads(kept["settings"])
+        now = json.loads(json.dumps(self.settings, default=str))
+        changed = {
+            key: f"{key} was {before.get(key)} and is {now.get(key)}"
+            for key in dict.fromkeys([*before, *now])
+            if before.get(key) != now.get(key) and not under(key, PASSING)
+        }
+        binding = [text for key, text in changed.items() if under(key, BINDING)]
+        if binding:
+            raise UserError(f"resume: {'; '.join(binding)}. {remedy}")
+        if changed:
+            log.warning(f"resume: unlike when the run began, {'; '.join(changed.values())}")
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The checkpoint of a run. Raises UserError where it is empty, cut short or something else."""
+    import torch
+
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+            raise ValueError("no weights in it")
+    except Exception as error:  # damaged bytes reach arbitrary places of zip, pickle and PyTorch
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise UserError(
+            f"{path} is no checkpoint of a run, or damaged ({reason}). Name another with resume=PATH, such as "
+            "best.ckpt beside it, or begin anew with name=NEW"
+        ) from None
+    return checkpoint
+
+
+def digest(examples: Iterable[Example]) -> str:
+    """A mark of ids and captions, whatever their order."""
+    marks = sorted(hashlib.sha256(repr((one.id, one.captions, one.labels)).encode()).hexdigest() for one in examples)
+    return hashlib.sha256("".join(marks).encode()).hexdigest()
+
+
+def flat(settings: Any, name: str = "") -> dict[str, Any]:
+    """{"decoder.width": 512, ...} of nested settings."""
+    if not isinstance(settings, dict) or not settings:
+        return {name: settings}
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        found |= flat(value, f"{name}.{key}" if name else str(key))
+    return found
+
+
+def under(key: str, names: Sequence[str]) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in names)
+
+
+def _resolved(config: DictConfig, key: str) -> Any:
+    """A setting's value; as it is written where it takes it from what is no more there, such as Hydra's own."""
+    try:
+        value = OmegaConf.select(config, key)
+    except Exception:  # an interpolation into nothing raises several kinds
+        return None
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
