@@ -132,7 +132,7 @@ def test_an_average_of_the_weights_leaves_a_frozen_encoder_as_it_was(tmp_path):
     averaged = [
         name for name, now in kept["current_model_state"].items() if not torch.equal(now, kept["state_dict"][name])
     ]
-    assert averaged and all(name.startswith("decoder.") for name in averaged)
+    assert averaged and all(name.startswith("task.decoder.") for name in averaged)
 
 
 def test_an_average_that_is_none_is_refused(tmp_path):
