@@ -1,5 +1,7 @@
 """The gradient is the policy gradient of the reward, and following it raises the reward."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from captioning.decoders.show_and_tell import ShowAndTell
 from captioning.decoders.transformer import Transformer
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
+from captioning.tasks.captioning.augmentation import Augmentation
 from captioning.tasks.captioning.collapse import CollapseWatch, share_that_breaks_off
 from captioning.tasks.captioning.self_critical import SelfCritical, negative_log_likelihoods, reference_ids
 from captioning.text.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
@@ -175,3 +178,41 @@ def test_a_collapse_is_said_once(reward, words, alike):
     watch = CollapseWatch()
     assert not any(watch(1.0, 10, 0.1) for _ in range(100))
     assert sum(watch(reward, words, alike) is not None for _ in range(200)) == 1
+
+
+@pytest.mark.parametrize("baseline", ["mean", "greedy"])
+def test_what_is_said_of_a_mirrored_photo_earns_what_the_same_with_left_and_right_swapped_earns(baseline, monkeypatch):
+    from captioning.tasks.captioning import self_critical
+
+    words = Vocabulary("a dog on the left right of cat leftmost rightmost".split(), max_words=6)
+    people = {"p": ["a dog on the left", "the leftmost dog"], "q": ["a cat right of a dog"], "r": ["a cat", "the dog"]}
+    texts = [["a dog on the left", "a dog on the right"], ["a cat right of a dog", "a cat left of"], ["a cat", "right"]]
+    drawn = torch.full((3, 2, 7), PAD)
+    for row, pair in zip(drawn, texts, strict=True):
+        for place, text in zip(row, pair, strict=True):
+            ids = words.encode(text)
+            place[: len(ids)] = torch.tensor(ids)
+    cells = torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(0))
+    grid = VisualMemory(cells, torch.ones(3, 4, dtype=torch.bool), cells.mean(1))
+    augment = Augmentation(words, mirror=1.0)
+    seen, _, unmirror = augment(grid, None)
+    torch.manual_seed(0)
+    model = ShowAndTell(visual_width=4, vocabulary_size=len(words), embedding=8, width=8, dropout=0.0).eval()
+
+    def rewarded(memory, said, back):
+        """What each caption earns where these are drawn."""
+        earned = []
+        made = SelfCritical(num_samples=2, baseline=baseline, rouge=0.3, bleu=0.5)
+        made.setup(words, people)
+        reward = made.reward
+        made.reward = lambda ids, texts: earned.append(reward(ids, texts)) or earned[-1]
+        monkeypatch.setattr(self_critical, "sample", lambda *args, **options: SimpleNamespace(words=said))
+        monkeypatch.setattr(self_critical, "greedy", lambda *args, **options: SimpleNamespace(words=said[:, 1:]))
+        made(model, model.prepare(memory), said, IDS, unmirror=back)
+        return earned[0]
+
+    swapped = augment.opposite[drawn]
+    assert not torch.equal(swapped, drawn)
+    plain, mirrored = rewarded(grid, drawn, None), rewarded(seen, swapped, unmirror)
+    np.testing.assert_array_equal(mirrored, plain)
+    assert not np.array_equal(rewarded(seen, swapped, None), plain), "sides must matter for the test to mean anything"
