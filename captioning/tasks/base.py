@@ -71,6 +71,9 @@ class Task(nn.Module):
     def set_epoch(self, epoch: int) -> None:
         """Before every training epoch, counted from 0, when the task is in training mode."""
 
+    def end(self) -> None:
+        """Once after training: what only training needed goes, and the task is what a bundle will say it is."""
+
     def targets(self, examples: Sequence[Example], epoch: int) -> Any:
         """What a batch of examples asks for: None, a tensor, or anything with a method `to` as tensors have.
 

@@ -200,6 +200,7 @@ def finish(config: DictConfig, folder: Path, module: TrainingModule, trainer: pl
         log.warning(f"no epoch was validated: the model is that of step {trainer.global_step:,}, of unknown worth")
     if config.lora.rank:
         merge_low_rank(module.task.decoder)
+    module.task.end()
     encoder_config = OmegaConf.to_container(config.encoder, resolve=True)
     bundle = Bundle(module.encoder, encoder_config, module.task)
     save_bundle(folder / "model", bundle, card=card(config, module.task, score, len(module.val_examples)))

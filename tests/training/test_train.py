@@ -9,6 +9,8 @@ from omegaconf import open_dict
 
 from captioning.commands.hydra import conf_folder
 from captioning.errors import UserError
+from captioning.memory import VisualMemory
+from captioning.models.bundle import save_bundle
 from captioning.tasks.load import load
 from captioning.training.callbacks import read_curves
 from captioning.training.train import train
@@ -69,6 +71,26 @@ def test_a_run_folder_that_was_moved_goes_on_and_keeps_its_best_epoch(tmp_path):
     (tmp_path / "there/checkpoints/best.ckpt").unlink()
     with pytest.raises(UserError, match=r"best\.ckpt.* is gone"):
         train(configuration(*DECODERS["show_and_tell"], "trainer.max_epochs=3", "resume=auto"), tmp_path / "there")
+
+
+def test_a_bundle_at_the_end_of_training_speaks_as_its_configuration_says(tmp_path, monkeypatch):
+    """And not as validation did, which here finds no word."""
+    made = []
+
+    def noted(folder, bundle, **options):
+        made.append(bundle)
+        return save_bundle(folder, bundle, **options)
+
+    monkeypatch.setattr("captioning.training.train.save_bundle", noted)
+    options = ["trainer.max_epochs=1", "+validation.generation.max_words=1"]
+    model = train(configuration(*DECODERS["show_attend_tell"], *options), tmp_path)
+    (bundle,), loaded = made, load(model)
+    search = bundle.task.config()["generation"]
+    assert search["_target_"] == f"{bundle.task.generation.func.__module__}.{bundle.task.generation.func.__name__}"
+    width = bundle.encoder.width
+    memory = VisualMemory(torch.rand(3, 4, width), torch.ones(3, 4).bool(), torch.rand(3, width))
+    ours, theirs = (task.eval().predict(memory, None) for task in (bundle.task, loaded.task))
+    assert ours == theirs and any(len(text.split()) > 1 for text in ours)
 
 
 def test_the_bundle_of_a_run_says_what_the_run_said(tmp_path):

@@ -153,6 +153,10 @@ class Captioning(Task):
             return "CIDEr is 0 whatever is said, for all validation pictures have the same captions"
         return ""
 
+    def end(self) -> None:
+        self.validation = None  # a finished model speaks by `generation`, which is what its configuration says
+        self.augmentation = None
+
     def set_epoch(self, epoch: int) -> None:
         self.objective.set_epoch(epoch)
         if not self.objective.dropout:
