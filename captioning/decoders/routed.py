@@ -17,6 +17,7 @@ from captioning.runtime.option_checks import require_number, require_whole
 from captioning.text.concepts import concepts
 from captioning.text.vocabulary import UNK
 
+STEEPNESS = 20.0  # of how one memory takes over from the other, in units of 1 / cosine
 SURE = 0.5  # confidence of a region that makes a photo unfamiliar
 
 
@@ -86,11 +87,17 @@ class RoutedDecoder(Decoder):
         return RoutedContext(known, self.other.prepare(memory), (known.likeness >= self.threshold) & ~strange)
 
     def ranked(self, context: RoutedContext, words: Tensor, looks: float, names: float, unsupported: float) -> Tensor:
-        """What captions gain by agreement: `looks` weighs that of familiar photos, the others that of the rest."""
+        """What captions gain by agreement: of familiar photos with those that look alike, weighed by `looks`.
+
+        Of all others both memories count, shared out by how much more or less alike the remembered photos are than
+        `threshold`, less `unsupported` for each object that nobody believes to see.
+        """
         by_looks = looks * self.known.agreement(context.known, words)
         by_names = names * self.other.agreement(context.other, words)
-        by_names = by_names - unsupported * self.other.unsupported(context.other, words)
-        return torch.where(context.familiar[:, None], by_looks, by_names)
+        share = (STEEPNESS * (context.known.likeness - self.threshold)).sigmoid()[:, None]
+        others = 2 * (share * by_looks + (1 - share) * by_names)
+        others = others - unsupported * self.other.unsupported(context.other, words)
+        return torch.where(context.familiar[:, None], by_looks, others)
 
     def as_known(self, words: Tensor) -> Tensor:
         """Word ids as the first decoder has them."""
