@@ -149,3 +149,12 @@ def test_a_model_that_answers_is_evaluated_and_reported_on(name, tmp_path, monke
     assert set(scores) >= {"VQA", "exact", "VQA (other)", "VQA (what)"}
     page = (out / "report.html").read_text()
     assert "What is it?" in page and "Kinds of questions" in page
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_recipe_equals_its_source_or_says_in_its_header_how_it_deviates(name):
+    header = (conf_folder() / "experiment" / f"{name}.yaml").read_text().split("\ndefaults:")[0].splitlines()
+    (said,) = [
+        line for line in header if line.startswith(("# Equal to ", "# Deviates from ", "# No published recipe: "))
+    ]
+    assert len(said) > 40 and header[-1].endswith("."), "a sentence, and the last of the header"
