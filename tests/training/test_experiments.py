@@ -8,8 +8,10 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf, open_dict
 from PIL import Image
+from tiny_model import saved_model
 
 from captioning.commands.hydra import conf_folder
+from captioning.training.adopted_parts import adopt_named_parts
 from captioning.training.train import train
 
 EXPERIMENTS = sorted(path.stem for path in (conf_folder() / "experiment").glob("*.yaml"))
@@ -53,8 +55,11 @@ def miniature(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_every_experiment_composes_and_its_parts_can_be_built(name):
+def test_every_experiment_composes_and_its_parts_can_be_built(name, tmp_path):
     config = composed(name)
+    if config.decoder.get("of_start"):
+        config.start = str(saved_model(tmp_path / "start"))
+        adopt_named_parts(config)
     OmegaConf.resolve(config)
     assert config.name == name
     decoder = instantiate(config.decoder, visual_width=8, vocabulary_size=20)
