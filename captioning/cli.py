@@ -105,9 +105,7 @@ def caption(
         Optional[str], typer.Option(help="cpu, cuda, or several: cuda:0,cuda:1", show_default="a GPU if any")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, max=MOST, help="Photos that the model sees at once.")] = 16,
-    min_confidence: Annotated[
-        Optional[float], typer.Option(min=0, max=1, help="Else what is seen.")
-    ] = None,
+    min_confidence: Annotated[Optional[float], typer.Option(min=0, max=1, help="Else what is seen.")] = None,
     sidecar: Annotated[bool, typer.Option("--sidecar", help="Write photo.txt beside each photo.")] = False,
     sidecar_ending: Annotated[
         Optional[str], typer.Option(help="As --sidecar, with this ending: .caption", show_default=".txt")
