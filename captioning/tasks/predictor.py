@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from captioning.batches import EpochSampler, Examples, loader
 from captioning.data.source import Source
 from captioning.data.splits import chosen_examples
 from captioning.encoders.base import Encoder
@@ -121,6 +120,8 @@ class Predictor:
             encoder, config = self.clip_encoder, self.clip_config
         features, readable = stored(store, source, encoder, config, examples, device=self.device)
         examples = [example for example in examples if example.id in readable]
+        from captioning.batches import EpochSampler, Examples, loader  # with the trainer, which a photo does not need
+
         data = Examples(examples, source, encoder, features, self.task.targets)
         predictions: dict[int | str, Any] = {}
         with progress_bar(f"{source.name} {split}") as report, torch.inference_mode():
