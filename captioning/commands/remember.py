@@ -40,7 +40,8 @@ def run(config: DictConfig, folder: Path) -> int:
     device = working_device(config.device)
     source = instantiate({key: value for key, value in config.data.items() if key != "split"})
     examples = [example for example in chosen_examples(source, str(config.data.split)) if example.captions]
-    if bundle.encoder.takes == "image" and any(is_clip(example.file) for example in examples):
+    looks = bundle.encoder.takes == "image" and bundle.encoder.size is not None  # imported features look at nothing
+    if looks and any(is_clip(example.file) for example in examples):
         raise UserError(f"{source.name} has clips, which {model} does not read by itself: name a data set of photos")
     look = OmegaConf.to_container(OmegaConf.create(bundle.encoder_config))
     options = {"batch_size": config.batch_size, "num_workers": config.num_workers, "device": device}

@@ -38,7 +38,8 @@ def looked_at(
     panels = {}
     for chunk in chunks_of(examples, BATCH):
         pictures = {example.id: picture_of(source, example) for example in chunk}
-        seen = {key: captioner.read(picture) for key, picture in pictures.items() if picture is not None}
+        read = {key: captioner.read(picture) for key, picture in pictures.items() if picture is not None}
+        seen = {key: found for key, found in read.items() if not isinstance(found, UserError)}  # imported features
         found = captioner._describe(list(seen.values()), generation, True) if seen else []
         again = {key: captions[0] for key, captions in zip(seen, found, strict=True)}
         for example in chunk:
