@@ -73,7 +73,8 @@ def world(tmp_path_factory):
         write_clip(root / name, seconds=0.5, seed=i)
     for given, names in (("photo", photos), ("clip", clips), ("mixed", [photos[0], clips[0], photos[2]])):
         rows = [
-            f"{name},a red dog {i},{split}" for i, (name, split) in enumerate(zip(names, ("train", "train", "test"), strict=False))
+            f"{name},a red dog {i},{split}"
+            for i, (name, split) in enumerate(zip(names, ("train", "train", "test"), strict=False))
         ]
         (root / f"{given}.csv").write_text("\n".join(["file,caption,split", *rows]) + "\n")
     (root / "npy").mkdir()
