@@ -111,7 +111,8 @@ def run(config: DictConfig, folder: Path) -> int:
     encoder = encoder.to(working_device(config.device)).eval()
     if config.photos:
         return _write(encoder, find_images(list(config.photos), recursive=False), Path(config.output))
-    source = instantiate({key: value for key, value in config.data.items() if key != "split"})
+    data = {key: value for key, value in config.data.items() if key != "split"}
+    source = instantiate({**data, "boxes": True} if "boxes" in data else data)  # COCO reads them on request only
     examples = source.examples(config.data.split)[: config.limit]
     options = {"batch_size": config.batch_size, "num_workers": config.num_workers}
     with progress_bar(f"{source.name} {config.data.split}") as report:

@@ -18,7 +18,7 @@ from captioning.media.sample_tables import check_sample_tables
 # (playlists, lists, scripts, session descriptions, streams), and no subtitles, whatever a file is called.
 CONTAINERS = (
     "mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "avi", "mpeg", "mpegts", "mpegvideo", "m4v", "h264",
-    "hevc", "asf", "flv", "ogg", "gif", "rm", "mxf", "ivf", "dv", "yuv4mpegpipe", "wav", "mp3", "aac", "flac",
+    "hevc", "asf", "flv", "ogg", "gif", "apng", "rm", "mxf", "ivf", "dv", "yuv4mpegpipe", "wav", "mp3", "aac", "flac",
 )  # fmt: skip
 # The last four hold sound alone, and are known so that they can be called that.
 

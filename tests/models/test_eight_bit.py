@@ -51,7 +51,7 @@ def test_a_bundle_in_eight_bits_is_nearly_the_same_model_in_less_room(tmp_path):
 
 def test_training_goes_on_from_a_bundle_in_eight_bits(tmp_path):
     small = saved_model(tmp_path / "small", eight_bit=True)
-    own = {f"decoder.{name}" for name in tiny_bundle().decoder.state_dict()}
+    own = {f"task.decoder.{name}" for name in tiny_bundle().task.decoder.state_dict()}
     assert own <= read_start(small).weights.keys()
 
 
