@@ -74,23 +74,6 @@ class Beginning:
             log.warning(f"resume: unlike when the run began, {'; '.join(changed.values())}")
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The checkpoint of a run. Raises UserError where it is empty, cut short or something else."""
-    import torch
-
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-            raise ValueError("no weights in it")
-    except Exception as error:  # damaged bytes reach arbitrary places of zip, pickle and PyTorch
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(
-            f"{path} is no checkpoint of a run, or damaged ({reason}). Name another with resume=PATH, such as "
-            "best.ckpt beside it, or begin anew with name=NEW"
-        ) from None
-    return checkpoint
-
-
 def digest(examples: Iterable[Example]) -> str:
     """A mark of ids and captions, whatever their order."""
     marks = sorted(hashlib.sha256(repr((one.id, one.captions, one.labels)).encode()).hexdigest() for one in examples)

@@ -33,13 +33,13 @@ from captioning.runtime.processes import first_process_first, is_first, one_log
 from captioning.tasks.base import Task
 from captioning.tasks.predictor import usable
 from captioning.training.adopted_parts import adopt_named_parts
-from captioning.training.checkpoint_file import check_checkpoint, require_same_model
+from captioning.training.checkpoint_file import check_checkpoint, read_checkpoint, require_same_model
 from captioning.training.disk_space import require_room_for_run
 from captioning.training.initial_weights import read_start
 from captioning.training.low_rank import add_low_rank, merge_low_rank
 from captioning.training.module import TrainingModule
 from captioning.training.rehearsal import rehearse
-from captioning.training.resuming import Beginning, read_checkpoint
+from captioning.training.resuming import Beginning
 from captioning.training.summary import write_summary
 from captioning.training.trainer import make_trainer
 
