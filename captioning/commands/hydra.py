@@ -115,8 +115,25 @@ def run(verb: str, overrides: list[str]) -> int:
 
 
 def usual_name(text: str) -> str:
-    """An override as Hydra understands it: a list of loggers or callbacks may be null, which is an empty one."""
+    """An override as Hydra understands it. Experiments of a benchmark are in a folder of its own, and are called by
+    its name and theirs: experiment=coco_up_down. No logger is the empty one."""
+    key, _, value = text.partition("=")
+    if key.lstrip("+") == "experiment":
+        return f"{key}={','.join(map(experiment_file, value.split(',')))}"
     return {"logger=null": "logger=csv", "callbacks=null": "callbacks=[]"}.get(text, text)
+
+
+def experiment_file(name: str) -> str:
+    """The place in conf/experiment/ of an experiment: coco/up_down for coco_up_down."""
+    folder, inside = conf_folder() / "experiment", name.replace("_", "/", 1)
+    return inside if not (folder / f"{name}.yaml").is_file() and (folder / f"{inside}.yaml").is_file() else name
+
+
+def experiments() -> dict[str, Path]:
+    """What every experiment is called on the command line, and its file."""
+    folder = conf_folder() / "experiment"
+    files = sorted(folder.rglob("*.yaml"))
+    return {"_".join(path.relative_to(folder).with_suffix("").parts): path for path in files}
 
 
 def groups_of(folder: Path) -> dict[str, list[str]]:
@@ -136,7 +153,9 @@ def say_nearest(verb: str, overrides: list[str]) -> None:
 
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         given = [text for text in overrides if not text.startswith("-")]
-        found = nearest(verb, given, groups_of(conf_folder()))
+        groups = groups_of(conf_folder())
+        groups["experiment"] = [*groups["experiment"], *experiments()]
+        found = nearest(verb, given, groups)
     for sentence in found:
         print(f"captioning: {sentence}", file=sys.stderr)
 

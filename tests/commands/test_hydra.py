@@ -80,6 +80,7 @@ def test_a_mistake_in_a_configuration_is_status_2_and_named(captioning, tmp_path
         (["train", "then=self_critical", "+then.optimiser.lr=3", "data=scenes"], "then.optimizer"),
         (["train", "then=self_critical", "+then.objective.num_sample=3", "data=scenes"], "then.objective.num_samples"),
         (["train", "decoder=show_and_tel"], "decoder=show_and_tell"),
+        (["train", "experiment=coco_updown"], "experiment=coco_up_down"),
         (["evaluate", "+batchsize=3", "model=m"], "batch_size"),
         (["evaluate", "generation=baem", "model=m"], "generation=beam"),
         (["extract", "+data.on_mising=skip"], "data.on_missing"),
@@ -91,6 +92,12 @@ def test_a_mistake_in_a_configuration_is_status_2_and_named(captioning, tmp_path
 def test_a_key_that_nothing_reads_is_refused_with_the_nearest_one(captioning, arguments, meant):  # noqa: F811
     status, _, errors = captioning(*arguments)
     assert status == 2 and f"Did you mean {meant}?" in "\n".join(errors), errors
+
+
+@pytest.mark.parametrize("name", ["flickr8k_transformer", "flickr8k/transformer", "msvd_s2vt_motion"])
+def test_an_experiment_in_a_folder_of_its_benchmark_is_called_by_both_names(captioning, name):  # noqa: F811
+    status, lines, errors = captioning("train", name if "=" in name else f"experiment={name}", "--cfg", "job")
+    assert (status, errors) == (0, []) and f"name: {name.split('=')[-1].replace('/', '_')}" in lines
 
 
 def test_a_name_that_other_keys_refer_to_is_ones_own_business(captioning):  # noqa: F811

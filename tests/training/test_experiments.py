@@ -10,11 +10,11 @@ from omegaconf import OmegaConf, open_dict
 from PIL import Image
 from tiny_model import saved_model
 
-from captioning.commands.hydra import conf_folder
+from captioning.commands.hydra import conf_folder, experiments, usual_name
 from captioning.training.adopted_parts import adopt_named_parts
 from captioning.training.train import train
 
-EXPERIMENTS = sorted(path.stem for path in (conf_folder() / "experiment").glob("*.yaml"))
+EXPERIMENTS = sorted(experiments())
 RECIPES = [name for name in EXPERIMENTS if name.startswith("coco_") and not name.endswith("_self_critical")]
 SMALL = {
     "show_and_tell": "embedding=8 width=8",
@@ -31,7 +31,7 @@ TINY = """
 
 def composed(name: str, *overrides: str):
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        config = compose("train", [f"experiment={name}", *overrides])
+        config = compose("train", [usual_name(f"experiment={name}"), *overrides])
     with open_dict(config):
         del config["output"]
     return config
@@ -158,7 +158,7 @@ def test_a_model_that_answers_is_evaluated_and_reported_on(name, tmp_path, monke
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_recipe_equals_its_source_or_says_in_its_header_how_it_deviates(name):
-    header = (conf_folder() / "experiment" / f"{name}.yaml").read_text().split("\ndefaults:")[0].splitlines()
+    header = experiments()[name].read_text().split("\ndefaults:")[0].splitlines()
     (said,) = [
         line for line in header if line.startswith(("# Equal to ", "# Deviates from ", "# No published recipe: "))
     ]

@@ -10,10 +10,10 @@ from clip_layouts import MSRVTT2017, MSVDSentences
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from captioning.commands.hydra import conf_folder, run
+from captioning.commands.hydra import conf_folder, experiments, run, usual_name
 
 LAYOUTS = {"msrvtt": MSRVTT2017, "msvd": MSVDSentences}
-RECIPES = sorted(path.stem for path in (conf_folder() / "experiment").glob("ms*.yaml"))
+RECIPES = sorted(name for name in experiments() if name.startswith("ms"))
 # every decoder, and every data set with and without motion
 RUN = ("msrvtt_mean_pool", "msvd_s2vt_motion", "msrvtt_sa_lstm_motion", "msvd_transformer")
 SMALL = {"width": 16, "embedding": 16, "visual": 16, "attention": 8, "feed_forward": 16, "heads": 2, "layers": 1,
@@ -38,7 +38,7 @@ def benchmarks(tmp_path_factory):
 
 def composed(recipe):
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        return compose("train", [f"experiment={recipe}"])
+        return compose("train", [usual_name(f"experiment={recipe}")])
 
 
 def test_both_benchmarks_have_every_model_with_and_without_motion():
@@ -80,5 +80,5 @@ def test_a_recipe_goes_from_clips_to_a_score_table(recipe, benchmarks, tmp_path,
 
 def test_published_scores_are_named_where_there_are_any():
     for recipe in RECIPES:
-        text = (conf_folder() / "experiment" / f"{recipe}.yaml").read_text()
+        text = experiments()[recipe].read_text()
         assert re.search(r"METEOR|as \w+|To beat", text), recipe
