@@ -16,6 +16,7 @@ import typer
 
 from captioning.commands.answer import answer
 from captioning.commands.classify import classify
+from captioning.commands.hydra_help import HydraCommand
 from captioning.commands.import_model import import_model
 from captioning.commands.search import search
 from captioning.errors import UserError
@@ -30,8 +31,29 @@ app = typer.Typer(
     rich_markup_mode=None,  # half of the time that --help would take
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+BARE_TRAIN = """\
+captioning: nothing is said of what to train. `captioning train data=flickr8k` would train Show, Attend and Tell on
+data/flickr8k in runs/flickr8k, for hours; `captioning train experiment=scenes` learns a generated world in minutes, and
+`captioning train data=table data.file=photos.csv` captions of your own. `captioning train --help` lists what there is."""
 MOST = 1000  # beams, whose number multiplies the memory a search takes
 HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h", "--help"]}
+
+
+def print_version(wanted: bool) -> None:
+    if wanted:
+        from captioning import __version__
+
+        print(f"captioning {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Images and video clips into sentences."""
 
 
 def as_verb(run: Callable[..., int]) -> Callable[..., None]:
@@ -39,22 +61,25 @@ def as_verb(run: Callable[..., int]) -> Callable[..., None]:
     return wraps(run)(lambda **options: finish(lambda: run(**options)))
 
 
-@app.command(context_settings=HYDRA)
+@app.command(cls=HydraCommand, context_settings=HYDRA)
 def train(context: typer.Context) -> None:
     """Train a model: captioning train experiment=NAME [KEY=VALUE ...] [-m]
 
     A Hydra run in runs/NAME. It ends with a model bundle in runs/NAME/model; resume=auto goes on after an interruption.
     """
+    if not context.args:
+        print(BARE_TRAIN, file=sys.stderr)
+        raise typer.Exit(2)
     hydra_verb("train", context.args)
 
 
-@app.command(context_settings=HYDRA)
+@app.command(cls=HydraCommand, context_settings=HYDRA)
 def evaluate(context: typer.Context) -> None:
     """Caption a split and score it: captioning evaluate model=NAME_OR_DIR data=NAME data.split=test [KEY=VALUE ...]"""
     hydra_verb("evaluate", context.args)
 
 
-@app.command(context_settings=HYDRA)
+@app.command(cls=HydraCommand, context_settings=HYDRA)
 def extract(context: typer.Context) -> None:
     """Fill a feature store: captioning extract encoder=NAME data=NAME store=DIR [KEY=VALUE ...]
 
@@ -64,7 +89,7 @@ def extract(context: typer.Context) -> None:
     hydra_verb("extract", context.args)
 
 
-@app.command(context_settings=HYDRA)
+@app.command(cls=HydraCommand, context_settings=HYDRA)
 def regions(context: typer.Context) -> None:
     """See what a detector finds: captioning regions encoder.detector.file=FILE.onnx [photos=[a.jpg]] [KEY=VALUE ...]
 
@@ -133,7 +158,7 @@ def caption(
     finish(verb)
 
 
-@app.command(context_settings=HYDRA)
+@app.command(cls=HydraCommand, context_settings=HYDRA)
 def remember(context: typer.Context) -> None:
     """Give a model a memory of captioned photos: captioning remember model=NAME data=NAME output=DIR [KEY=VALUE ...]
 

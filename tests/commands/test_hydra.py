@@ -1,6 +1,7 @@
 """What is wrong with a configuration is said in a line or two, from any folder, without a traceback."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -173,3 +174,26 @@ def test_the_evaluation_of_a_second_model_leaves_that_of_the_first(captioning, t
         assert captioning("evaluate", f"model=runs/{name}", *common)[0] == 0
     found = {path.parent.name for path in (tmp_path / "evaluations").glob("*/predictions.json")}
     assert found == {"runs-one-scenes-test", "runs-two-scenes-test"}
+
+
+@pytest.mark.parametrize("verb", hydra.VERBS)
+def test_the_help_of_a_verb_names_its_groups_and_what_is_in_them_without_hydra_or_torch(verb):
+    program = (
+        "import sys; from captioning.cli import app\n"
+        f"sys.argv = ['captioning', {verb!r}, '--help']\n"
+        "try: app()\n"
+        "finally: print(sorted({'torch', 'hydra', 'omegaconf'} & set(sys.modules)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    words = done.stdout.replace(",", " ").split()
+    assert {"Groups", "data", "flickr8k", "table", "--cfg"} <= set(words)
+    if verb == "train":
+        assert {"experiment", "flickr8k_transformer", "decoder", "up_down", "logger", "debug"} <= set(words)
+
+
+def test_a_bare_train_starts_nothing_and_says_how_to(captioning, tmp_path):  # noqa: F811
+    status, lines, errors = captioning("train")
+    assert status == 2 and not lines and "data=table" in " ".join(errors)
+    assert not (tmp_path / "runs").exists()
