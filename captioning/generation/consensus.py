@@ -62,7 +62,7 @@ def consensus(
     check_counts(num_captions, beam_size)
     words, scores, *_ = beam(decoder, context, beam_size=beam_size, num_captions=beam_size, **options)
     if words.numel() and routed:
-        scores = scores + routed.ranked(context, words, weight, concept_weight, unsupported)
+        scores = scores + routed.ranked(reminded, words, weight, concept_weight, unsupported)
     elif words.numel():
         share = torch.ones(2, len(words), 1, device=words.device)
         if familiar is not None and looks and concepts:

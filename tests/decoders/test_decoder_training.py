@@ -12,6 +12,13 @@ from captioning.layers.batch_norm import BatchNorm
 from captioning.tasks.captioning.task import Captioning
 from captioning.text.vocabulary import PAD
 
+TRAINED = [name for name in EVERY if name != "routed"]  # which is put together of finished decoders
+
+
+@pytest.fixture(params=TRAINED)
+def decoder(request):
+    return build(request.param)
+
 
 def loss_of(logits, words):
     return F.cross_entropy(logits[:, :, :-1].flatten(0, 2), words[:, :, 1:].flatten())

@@ -1,7 +1,6 @@
 import re
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,11 +132,10 @@ def test_the_page_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     whole = path.read_text(encoding="utf-8")
     assert whole.endswith("</html>\n")
 
-    def full_disk(self, *args, **kwargs):
-        Path.open(self, "w").close()
+    def full_disk(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full_disk)
+    monkeypatch.setattr("os.replace", full_disk)
     with pytest.raises(UserError, match=r"report\.html cannot be written \(No space left on device\)"):
         write_page(path, **parts)
     assert path.read_text(encoding="utf-8") == whole

@@ -13,6 +13,7 @@ TINY = """
     encoder.weights=none batch_size=8 captions_per_image=2 vocabulary.min_count=1 progress=false
     trainer.accelerator=cpu trainer.log_every_n_steps=1 seed=3 name=tiny
 """.split()
+KEPT = ["best.ckpt", "best.ckpt.sha256", "last.ckpt", "last.ckpt.sha256"]  # in checkpoints/ of a run
 TINY_DECODER = "decoder=show_and_tell decoder.embedding=16 decoder.width=16".split()
 
 

@@ -93,7 +93,7 @@ def test_whatever_moment_ends_a_replacement_what_is_there_has_its_digest(last, m
 
 def test_a_run_does_not_go_on_from_a_damaged_checkpoint_or_one_of_another_model(last, run):
     folder = last.parent.parent
-    with pytest.raises(UserError, match=r"of another model: \S+ is .* there and .* here"):
+    with pytest.raises(UserError, match=r"decoder\.width was 16 and is 24"):
         train(configuration("trainer.max_epochs=2", "resume=auto", "decoder.width=24"), folder)
     last.write_bytes(last.read_bytes()[:-1000])
     with pytest.raises(UserError, match="best"):

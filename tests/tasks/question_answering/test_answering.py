@@ -132,7 +132,7 @@ def test_a_picture_that_is_none_is_named(model, tmp_path):
     "text, message",
     [
         (None, "answers.json"),
-        ("{", "no list"),
+        ("{", r"answers\.json is damaged"),
         ('{"answers": [1]}', "no list"),
         ('{"answers": ["a", "a"]}', "different"),
     ],
