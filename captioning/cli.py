@@ -34,7 +34,7 @@ app = typer.Typer(
 BARE_TRAIN = """\
 captioning: nothing is said of what to train. `captioning train data=flickr8k` would train Show, Attend and Tell on
 data/flickr8k in runs/flickr8k, for hours; `captioning train experiment=scenes` learns a generated world in minutes, and
-`captioning train data=table data.file=photos.csv` captions of your own. `captioning train --help` lists what there is."""
+`captioning train data=table data.file=photos.csv` your own captions. `captioning train --help` lists what there is."""
 MOST = 1000  # beams, whose number multiplies the memory a search takes
 HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h", "--help"]}
 
