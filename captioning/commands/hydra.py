@@ -65,6 +65,8 @@ def run(verb: str, overrides: list[str]) -> int:
         try:
             check_keys(verb, config)
             check_types(verb, config)
+            if verb == "train" or config.get("allow"):  # classes of the user's own; never because a model names them
+                sys.path.append(os.getcwd())
             if config.get("concepts"):
                 import_module("captioning.commands.concepts").apply(config)
             statuses[-1] = import_module(VERBS[verb]).run(config, Path(HydraConfig.get().runtime.output_dir))

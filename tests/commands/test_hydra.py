@@ -197,3 +197,29 @@ def test_a_bare_train_starts_nothing_and_says_how_to(captioning, tmp_path):  # n
     status, lines, errors = captioning("train")
     assert status == 2 and not lines and "data=table" in " ".join(errors)
     assert not (tmp_path / "runs").exists()
+
+
+def test_classes_in_the_folder_where_one_works_are_found_in_training_and_by_leave(tmp_path):
+    (tmp_path / "beside.py").write_text(
+        "from captioning.decoders.show_and_tell import ShowAndTell\n\n\nclass Mine(ShowAndTell):\n    pass\n"
+    )
+    tiny = "data=scenes data.train=6 data.val=2 data.test=2 data.unseen=0 data.size=32 encoder.size=32".split()
+    tiny += (
+        "encoder.backbone=test_resnet encoder.weights=none batch_size=3 vocabulary.min_count=1 progress=false".split()
+    )
+    own = "decoder=show_and_tell decoder.width=8 decoder.embedding=8 decoder._target_=beside.Mine name=mine".split()
+    package = str(Path(hydra.__file__).parents[2])
+
+    def command(*arguments: str) -> subprocess.CompletedProcess:
+        environment = {**os.environ, "PYTHONPATH": package}
+        program = [sys.executable, "-P"] if sys.version_info >= (3, 11) else [sys.executable]
+        program += ["-c", "from captioning.cli import main; main()", *arguments]
+        return subprocess.run(program, capture_output=True, text=True, env=environment, cwd=tmp_path)
+
+    done = command("train", *tiny, *own, "trainer.max_epochs=1", "trainer.accelerator=cpu")
+    assert done.returncode == 0, done.stderr
+    scenes = [one for one in tiny if one.startswith("data")]
+    refused = command("evaluate", "model=mine", *scenes, "data.split=test")
+    assert refused.returncode == 2 and "allow" in refused.stderr
+    allowed = command("evaluate", "model=mine", *scenes, "data.split=test", "allow=[beside]", "metrics=[bleu]")
+    assert allowed.returncode == 0, allowed.stderr
