@@ -21,7 +21,7 @@ from captioning.commands.import_model import import_model
 from captioning.commands.search import search
 from captioning.errors import UserError
 from captioning.files.system_errors import in_words
-from captioning.files.terminal import HarmlessLines, harmless
+from captioning.files.terminal import HarmlessLines, complain
 
 app = typer.Typer(
     help="Images and video clips into sentences.",
@@ -323,12 +323,6 @@ def finish(verb: Callable[[], int]) -> None:
     except OSError as error:
         status = refused(error)
     raise typer.Exit(status)
-
-
-def complain(what: object) -> None:
-    """A line on standard error, where there is one."""
-    with suppress(OSError):
-        print(f"captioning: {harmless(str(what), keep=chr(10))}", file=sys.stderr, flush=True)
 
 
 def refused(error: OSError) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -14,6 +13,7 @@ from captioning.commands.caption_files import printable
 from captioning.errors import UserError
 from captioning.files.annotations import read_lines
 from captioning.files.atomic import unused_name
+from captioning.files.terminal import complain
 from captioning.media.finding import find_images
 from captioning.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 
@@ -68,7 +68,7 @@ def answer(
                     drawing.write(file, found)
         except UserError as error:
             failures += 1
-            print(f"captioning: {error}", file=sys.stderr, flush=True)
+            complain(error)
     return 1 if failures else 0
 
 

@@ -15,6 +15,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from captioning.commands.caption_files import ArrivedFile
 from captioning.errors import UserError
+from captioning.files.terminal import complain
 
 SCHEMES = ("http", "https")
 MAX_BYTES = 200 * 2**20
@@ -49,7 +50,7 @@ def arrivals(paths: Iterable[Path]) -> Iterator[tuple[list[Path], int]]:
                 _receive(name, place)
                 files.append(place)
             except UserError as error:
-                print(f"captioning: {error}", file=sys.stderr, flush=True)
+                complain(error)
                 failed = 1
         yield files, failed
 

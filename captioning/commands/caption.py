@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from captioning.commands.caption_files import Existing, json_line, printable, sh
 from captioning.commands.several_devices import device_names, stream_on
 from captioning.errors import UserError
 from captioning.files.atomic import unused_name
-from captioning.files.terminal import harmless
+from captioning.files.terminal import complain, harmless
 from captioning.media.finding import find_images
 from captioning.media.kinds import is_clip
 
@@ -62,11 +61,6 @@ def sure_enough(captions: list[Caption], least: float | None) -> list[Caption]:
     from captioning.tasks.captioning.confidence import hedged
 
     return [hedged(caption, least) for caption in captions]
-
-
-def complain(what: object) -> None:
-    """One line on standard error."""
-    print(f"captioning: {harmless(str(what), keep=chr(10))}", file=sys.stderr, flush=True)
 
 
 def expand(paths: Iterable[Path], recursive: bool) -> tuple[list[Path], int]:

@@ -11,11 +11,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from captioning.commands.caption import complain, expand, line
+from captioning.commands.caption import expand, line
 from captioning.commands.caption_files import Existing
 from captioning.commands.caption_files import shown as name_of
 from captioning.errors import UserError
 from captioning.files.atomic import unused_name, write_whole
+from captioning.files.terminal import complain
 from captioning.media.clip import Clip, FrameSampling
 from captioning.media.confined import READERS
 from captioning.media.excerpt import Excerpt

@@ -10,11 +10,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from captioning.commands.caption import AttentionStrips, complain, expand, sure_enough
+from captioning.commands.caption import AttentionStrips, expand, sure_enough
 from captioning.commands.caption_files import CaptionFile, Existing, Output, Sidecars, shown
 from captioning.commands.several_devices import device_names, stream_on
 from captioning.errors import UserError
 from captioning.files.lock import locked
+from captioning.files.terminal import complain
 from captioning.runtime.progress import progress_bar
 
 log = logging.getLogger("captioning")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -12,6 +11,7 @@ import typer
 from captioning.commands.caption_files import printable
 from captioning.commands.search import load_embedder
 from captioning.errors import UserError
+from captioning.files.terminal import complain
 
 
 def classify(
@@ -46,7 +46,7 @@ def classify(
     for file, vector in embedder.stream(files):
         if isinstance(vector, UserError):
             failures += 1
-            print(f"captioning: {vector}", file=sys.stderr, flush=True)
+            complain(vector)
             continue
         found = ranked(names, embedder.probabilities(vector[None], classes)[0])
         print(line(file, found, top, as_json), flush=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -11,6 +10,7 @@ import typer
 
 from captioning.commands.caption_files import printable
 from captioning.errors import UserError
+from captioning.files.terminal import complain
 
 DEFAULT = "flickr8k_embedding"
 
@@ -36,7 +36,7 @@ def search(
     embedder = load_embedder(model, device)
     found_in, skipped = embedder.index(folder, place=index, recursive=not flat, progress=True)
     for _, error in skipped:
-        print(f"captioning: {error}", file=sys.stderr, flush=True)
+        complain(error)
     found = embedder.search_index(found_in, text, like=like, top=top)
     for each in found:
         print(line(folder / each.name, each.score, as_json), flush=True)

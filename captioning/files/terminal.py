@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
+from contextlib import suppress
 
 # C0 and C1, the separators of lines, and what turns the direction of writing around, so that a text shows another.
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -23,6 +25,12 @@ def harmless(text: str, *, keep: str = "") -> str:
 def cell(value: object) -> object:
     """A value for a CSV: text that a spreadsheet would take for a formula has an apostrophe in front."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def complain(what: object) -> None:
+    """What is wrong, on standard error where there is one, in lines that hold no control character."""
+    with suppress(OSError):
+        print(f"captioning: {harmless(str(what), keep=chr(10))}", file=sys.stderr, flush=True)
 
 
 class HarmlessLines(logging.Formatter):
