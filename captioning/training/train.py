@@ -92,6 +92,8 @@ def _train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback]) -
     if start:
         (start.with_words(grown, task) if grown else start).fill("task", task)
     if config.lora.rank:
+        if not hasattr(task, "decoder"):
+            raise UserError(f"lora.rank={config.lora.rank}: {type(task).__name__} has no decoder to learn beside")
         add_low_rank(task.decoder, **config.lora)
     task.rehearse(encoder)
     rehearse(config, folder, task)

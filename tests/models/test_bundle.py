@@ -2,13 +2,13 @@
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
+from spoiled_bundles import refusal
 from tiny_model import DECODERS, pictures, saved_model, tiny_bundle
 
 from captioning.errors import UserError
@@ -16,32 +16,6 @@ from captioning.models.bundle import load_bundle, replaced_folder, save_bundle
 from captioning.models.shipped import MODEL_FILES
 from captioning.tasks.captioning.captioner import Captioner
 from captioning.text.vocabulary import Vocabulary
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Path:
-    return saved_model(tmp_path_factory.mktemp("bundle") / "model")
-
-
-@pytest.fixture
-def model(whole, tmp_path) -> Path:
-    """A copy that a test may spoil."""
-    return Path(shutil.copytree(whole, tmp_path / "model"))
-
-
-def changed(model: Path, part: str, values: dict) -> Path:
-    """The model with other values in a part of its configuration."""
-    config = yaml.safe_load((model / "config.yaml").read_text())
-    (config if part in config else config["task"])[part] |= values
-    (model / "config.yaml").write_text(yaml.safe_dump(config))
-    return model
-
-
-def refusal(model: Path, **options) -> str:
-    with pytest.raises(UserError) as error:
-        load_bundle(model, **options)
-    assert "\n" not in str(error.value) and str(model) in str(error.value)
-    return str(error.value)
 
 
 def logits(bundle) -> torch.Tensor:

@@ -1,47 +1,17 @@
 """A bundle from a stranger builds nothing but a captioner, of the size of its weights."""
 
 import os
-import shutil
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-import yaml
+from spoiled_bundles import changed, refusal
 from tiny_model import saved_model, tiny_bundle
 
 from captioning.decoders.ensemble import Ensemble
-from captioning.errors import UserError
 from captioning.models.bundle import load_bundle, save_bundle
 from captioning.tasks.captioning.retrieval_memory import replaced
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Path:
-    return saved_model(tmp_path_factory.mktemp("bundle") / "model")
-
-
-@pytest.fixture
-def model(whole, tmp_path) -> Path:
-    """A copy that a test may spoil."""
-    return Path(shutil.copytree(whole, tmp_path / "model"))
-
-
-def changed(model: Path, part: str, values: dict) -> Path:
-    """The model with other values in a part of its configuration."""
-    config = yaml.safe_load((model / "config.yaml").read_text())
-    (config if part in config else config["task"])[part] |= values
-    (model / "config.yaml").write_text(yaml.safe_dump(config))
-    return model
-
-
-def refusal(model: Path, **options) -> str:
-    with pytest.raises(UserError) as error:
-        load_bundle(model, **options)
-    assert "\n" not in str(error.value) and str(model) in str(error.value)
-    return str(error.value)
-
 
 EVIL = [
     "os.system",
