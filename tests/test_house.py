@@ -20,7 +20,7 @@ FLOORS = [  # from the top; rooms of one floor may use each other as long as the
     {"decoders", "heads", "data"},
     {"metrics"},
     {"layers", "text", "media", "files", "runtime"},
-    {"memory", "example", "errors", "__init__"},
+    {"memory", "example", "boxes", "errors", "__init__"},
 ]
 FLOOR = {room: len(FLOORS) - i for i, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from captioning.boxes import Box as LabelledBox
+
 WIDTH = 960  # pixels of the longer side
 INK = {True: (20, 20, 24), False: (255, 255, 255)}  # on a bright tag, and on a dark one
 FAINT = (222, 222, 226)  # what the detector hardly believes in
@@ -52,6 +54,13 @@ def region_picture(
             text = f"{names[i]} {scores[i]:.2f}" if scores[i] < 1 else names[i]
             taken += tag(draw, text, corners(boxes[i], size), colours[names[i]], size, max(11, width // 52), taken)
     return photo
+
+
+def box_picture(image: Image.Image, boxes: Sequence[LabelledBox], *, width: int = WIDTH) -> Image.Image:
+    """The photo with boxes, their labels and scores, however low these are. As `region_picture`."""
+    places = np.array([box.corners for box in boxes], np.float32).reshape(-1, 4)
+    labels, scores = [box.label for box in boxes], np.array([box.score for box in boxes])
+    return region_picture(image, places, labels, scores, width=width, credible=0.0)
 
 
 def class_colour(number: int) -> Colour:

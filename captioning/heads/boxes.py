@@ -1,0 +1,43 @@
+"""Boxes out of vectors, and what is learned of them: L1 and generalised IoU (Rezatofighi et al. 2019), as DETR does."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import box_convert, generalized_box_iou_loss
+
+from captioning.layers.dropout import Dropout
+from captioning.layers.linear import Linear
+
+L1, GIOU = 5.0, 2.0  # weights of the two, as in DETR (arXiv:2005.12872) and TransVG (arXiv:2104.08541)
+
+
+class BoxRegression(nn.Module):
+    """Three layers, the last of which says centre and size as shares of the picture. (..., W) -> corners (..., 4).
+
+    With `around`, boxes to start from as corners (..., 4), it says by how much each has to be moved instead.
+    """
+
+    def __init__(self, width: int, *, hidden: int | None = None, dropout: float = 0.0):
+        super().__init__()
+        hidden = hidden or width
+        self.layers = nn.Sequential(
+            Linear(width, hidden), nn.ReLU(), Dropout(dropout), Linear(hidden, hidden), nn.ReLU(), Linear(hidden, 4)
+        )
+
+    def forward(self, x: Tensor, around: Tensor | None = None) -> Tensor:
+        said = self.layers(x)
+        if around is not None:
+            start = box_convert(around.clamp(0, 1), "xyxy", "cxcywh")
+            said = said + torch.logit(start, eps=1e-3)
+        return box_convert(said.sigmoid(), "cxcywh", "xyxy").clamp(0, 1)
+
+
+def box_losses(found: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Pairs of boxes as corners, (n, 4) each -> L1 of centre and size summed over the four, and 1 - generalised IoU.
+
+    (n,) each, to be weighed by L1 and GIOU.
+    """
+    far = F.l1_loss(box_convert(found, "xyxy", "cxcywh"), box_convert(wanted, "xyxy", "cxcywh"), reduction="none")
+    return far.sum(-1), generalized_box_iou_loss(found, wanted, reduction="none")
