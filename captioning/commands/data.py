@@ -60,8 +60,26 @@ def report(name: str, source: Source) -> bool:
             print(f"  captioning data download {name} fetches {archive.name}: {', '.join(absent)}")
     if not complete and source.by_hand:
         print(f"  by hand: {source.by_hand}")
+    for line in blind(source):
+        print(f"  {line}")
     print(f"{name}: {'complete' if complete else 'incomplete'}")
     return complete
+
+
+def blind(source: Source) -> list[str]:
+    """Of questions: what is right without a look at the pictures, one line for each way to guess. Else nothing."""
+    from captioning.data.question_baselines import blind_scores
+
+    if source.things != "questions" or "train" not in source.splits:
+        return []
+    lines = []
+    for split in source.splits:
+        try:
+            scores = {} if split == "train" else blind_scores(source.examples("train"), source.examples(split))
+        except UserError:  # a part that is not there, which was said above
+            continue
+        lines += [f"{split:<6} {100 * score:.1f}% by the {name} of train" for name, score in scores.items()]
+    return lines
 
 
 def check(name: str, overrides: Sequence[str] = ()) -> int:

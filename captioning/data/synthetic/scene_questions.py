@@ -1,17 +1,16 @@
 """Questions about the generated world, still and in motion, whose answers only the picture tells.
 
 Of every kind the answer is drawn before the question: who knows the questions alone guesses little better than who
-knows nothing, and `best_guess` measures how much.
+knows nothing; `captioning data check scene_questions` tells how much.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import fields
 from itertools import permutations, product
 
-from captioning.data.questions import Question, QuestionedExample, all_questions
+from captioning.data.questions import Question, QuestionedExample
 from captioning.data.synthetic.moving_scene import MOTIONS, Actor, MovingScene
 from captioning.data.synthetic.moving_scenes import MovingScenes
 from captioning.data.synthetic.portable_random import Dice
@@ -230,20 +229,3 @@ def ask_about_motion(scene: MovingScene, dice: Dice) -> list[tuple[str, Asked]]:
         found.append(("order", (f"when does the {_name(one)} act, seen from the {_name(other)}?", answer)))
     kept = {pair[0]: (kind, pair) for kind, pair in found}
     return dice.sample(list(kept.values()), len(kept))
-
-
-def best_guess(train: Sequence[Example], test: Sequence[Example]) -> float:
-    """The share of the questions of `test` that a model right about every question's text alone would answer.
-
-    It says the most frequent answer of each question in `train`, and of its kind where the question is new.
-    """
-    by_text: dict[str, Counter[str]] = {}
-    by_kind: dict[str, Counter[str]] = {}
-    for one in all_questions(train):
-        by_text.setdefault(one.text, Counter())[one.answer] += 1
-        by_kind.setdefault(one.kind, Counter())[one.answer] += 1
-    right = [
-        (by_text.get(one.text) or by_kind.get(one.kind) or Counter({"": 1})).most_common(1)[0][0] == one.answer
-        for one in all_questions(test)
-    ]
-    return sum(right) / len(right)
