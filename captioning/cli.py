@@ -18,6 +18,7 @@ from captioning.commands.answer import answer
 from captioning.commands.classify import classify
 from captioning.commands.hydra_help import HydraCommand
 from captioning.commands.import_model import import_model
+from captioning.commands.locate import locate
 from captioning.commands.search import search
 from captioning.errors import UserError
 from captioning.files.system_errors import in_words
@@ -256,6 +257,7 @@ def demo(
 app.command()(as_verb(answer))
 app.command()(as_verb(search))
 app.command()(as_verb(classify))
+app.command()(as_verb(locate))
 
 data = typer.Typer(help="What of a benchmark is there, and fetch what can be fetched.", no_args_is_help=True)
 app.add_typer(data, name="data")

@@ -14,8 +14,7 @@ from captioning.errors import UserError
 from captioning.files.annotations import read_lines
 from captioning.files.atomic import unused_name
 from captioning.files.terminal import complain
-from captioning.media.finding import find_images
-from captioning.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
+from captioning.media.finding import find_images, names_a_photo
 
 if TYPE_CHECKING:
     from captioning.tasks.question_answering.answerer import Answer
@@ -79,8 +78,8 @@ def pairs(words: Sequence[str], questions: Path | None, recursive: bool) -> Iter
     asked of every photo. `questions` has one a line, asked of every photo as well; or it is a table with the columns
     file and question, and then photos need not be named.
     """
-    photos = [word for word in words if _names_a_photo(word)]
-    asked = [word for word in words if not _names_a_photo(word)]
+    photos = [word for word in words if names_a_photo(word)]
+    asked = [word for word in words if not names_a_photo(word)]
     if questions is not None and questions.suffix.lower() in TABLES:
         if words:
             raise UserError(f"--questions {questions} names its photos itself: leave out {words[0]!r}")
@@ -94,13 +93,6 @@ def pairs(words: Sequence[str], questions: Path | None, recursive: bool) -> Iter
         raise UserError("no question is asked. Give one behind the photo: captioning answer photo.jpg 'What is this?'")
     for file in find_images(photos, recursive=recursive):
         yield file, asked
-
-
-def _names_a_photo(word: str) -> bool:
-    try:
-        return Path(word).exists() or word.lower().endswith((*IMAGE_EXTENSIONS, *VIDEO_EXTENSIONS))
-    except (OSError, ValueError):  # longer than any file's name, or with a zero in it
-        return False
 
 
 def _of_table(path: Path) -> Iterator[tuple[Path, list[str]]]:

@@ -24,9 +24,18 @@ from captioning.text.vocabulary import PAD, UNK, Vocabulary
 
 
 class TextEncoder(nn.Module):
-    """Words in, one vector a text out. A subclass sets `width`, and implements `encode` and `forward`."""
+    """Words in, one vector a text out. A subclass sets `width`, and implements `encode` and `forward`.
+
+    One that also says something of each word, for heads that look at words, implements `word_states` and sets
+    `state_width` where that is another width.
+    """
 
     width: int
+
+    @property
+    def state_width(self) -> int:
+        """W' of `word_states`."""
+        return self.width
 
     def use(self, vocabulary: Vocabulary) -> None:
         """The words of the training texts, before anything is read; who has words of its own takes no notice."""
@@ -38,6 +47,13 @@ class TextEncoder(nn.Module):
     def forward(self, words: Tensor) -> Tensor:
         """words (B, R, T), padded with PAD at the end -> (B, R, W)."""
         raise NotImplementedError
+
+    def word_states(self, words: Tensor) -> tuple[Tensor, Tensor]:
+        """words (B, R, T) -> a vector of each word in its text (B * R, T, W'), and True where one is real (B * R, T).
+
+        The first always is real. Raises UserError where this encoder tells nothing of single words.
+        """
+        raise UserError(f"text: {type(self).__name__} tells nothing of single words, take another")
 
     def rows(self, texts: Sequence[str]) -> Tensor:
         """Texts as one padded batch, (1, R, T)."""
@@ -115,7 +131,7 @@ class TransformerText(WordEncoder):
         self.norm = nn.LayerNorm(width)
         self.dropout = Dropout(dropout)
 
-    def forward(self, words: Tensor) -> Tensor:
+    def word_states(self, words: Tensor) -> tuple[Tensor, Tensor]:
         x, real = self.embedded(words)
         x = self.dropout(x + self.positions(0, x.shape[1], x.device))
         bias = additive_mask(real, x.dtype)[:, None, None]  # (B * R, 1, 1, T)
@@ -124,7 +140,10 @@ class TransformerText(WordEncoder):
             bias = additive_mask(real[:, None, None] & after, x.dtype)
         for layer in self.layers:
             x = layer(x, bias)
-        x = self.norm(x)
+        return self.norm(x), real
+
+    def forward(self, words: Tensor) -> Tensor:
+        x, real = self.word_states(words)
         if self.read == "end":
             last = real.sum(1) - 1  # padding is at the end
             x = x[torch.arange(len(x), device=x.device), last]
@@ -143,12 +162,15 @@ class RecurrentText(WordEncoder):
         self.gru = nn.GRU(width, width // 2, batch_first=True, bidirectional=True)
         self.dropout = Dropout(dropout)
 
-    def forward(self, words: Tensor) -> Tensor:
+    def word_states(self, words: Tensor) -> tuple[Tensor, Tensor]:
         x, real = self.embedded(words)
         packed = nn.utils.rnn.pack_padded_sequence(
             self.dropout(x), real.sum(1).cpu(), batch_first=True, enforce_sorted=False
         )
-        x, _ = nn.utils.rnn.pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=x.shape[1])
+        return nn.utils.rnn.pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=x.shape[1])[0], real
+
+    def forward(self, words: Tensor) -> Tensor:
+        x, real = self.word_states(words)
         return self.dropout(_largest(x, real)).unflatten(0, words.shape[:2])
 
 
@@ -164,12 +186,21 @@ class PhraseText(WordEncoder):
         self.phrases = Linear(3 * width, width)  # of a word, the one before it and the one after it
         self.dropout = Dropout(dropout)
 
+    def word_states(self, words: Tensor) -> tuple[Tensor, Tensor]:
+        x, phrases, real = self._phrases(words)
+        return x + phrases, real
+
     def forward(self, words: Tensor) -> Tensor:
+        x, phrases, real = self._phrases(words)
+        return (self.pool(x, real) + _largest(phrases, real)).unflatten(0, words.shape[:2])
+
+    def _phrases(self, words: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Words, each with its neighbours, (B * R, T, W) both, and which are real (B * R, T)."""
         x, real = self.embedded(words)
         x = self.dropout(x) * real[..., None]
         none = torch.zeros_like(x[:, :1])
-        phrases = self.phrases(torch.cat([torch.cat([none, x[:, :-1]], 1), x, torch.cat([x[:, 1:], none], 1)], -1))
-        return (self.pool(x, real) + _largest(phrases, real)).unflatten(0, words.shape[:2])
+        near = torch.cat([torch.cat([none, x[:, :-1]], 1), x, torch.cat([x[:, 1:], none], 1)], -1)
+        return x, self.phrases(near), real
 
 
 class SentenceText(TextEncoder):
@@ -191,6 +222,14 @@ class SentenceText(TextEncoder):
         self._known: dict[tuple[int, ...], Tensor] = {}
         self._frozen: tuple[Any, nn.Module] | None = None
         _require_all_minilm()
+
+    @property
+    def state_width(self) -> int:
+        return self.inputs
+
+    def word_states(self, words: Tensor) -> tuple[Tensor, Tensor]:
+        states, real = self.states(words.flatten(0, 1))
+        return self.dropout(self.norm(states)), real
 
     def frozen(self) -> tuple[Any, nn.Module]:
         """Its tokenizer and the frozen model, read when the first text is."""

@@ -41,3 +41,14 @@ def box_losses(found: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     """
     far = F.l1_loss(box_convert(found, "xyxy", "cxcywh"), box_convert(wanted, "xyxy", "cxcywh"), reduction="none")
     return far.sum(-1), generalized_box_iou_loss(found, wanted, reduction="none")
+
+
+def broadcast_ious(ones: Tensor, others: Tensor) -> Tensor:
+    """The IoU of boxes (..., 4) with others that they broadcast with -> (...); 0 where neither has an area.
+
+    Of pairs it is the diagonal of `torchvision.ops.box_iou`, which knows no batches in older versions.
+    """
+    sides = torch.minimum(ones[..., 2:], others[..., 2:]) - torch.maximum(ones[..., :2], others[..., :2])
+    shared = sides.clamp(min=0).prod(-1)
+    areas = [(boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1) for boxes in (ones, others)]
+    return shared / (areas[0] + areas[1] - shared).clamp(min=1e-9)

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from captioning.errors import UserError
-from captioning.media.kinds import CLIP_EXTENSIONS, IMAGE_EXTENSIONS, content_kind
+from captioning.media.kinds import CLIP_EXTENSIONS, IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, content_kind
 
 log = logging.getLogger("captioning")
 
@@ -108,3 +108,11 @@ def _counted(left_out: list[tuple[Path, str]], folder: Path) -> str:
     kinds = ", ".join(f"{count:,} {why}" for why, count in Counter(why for _, why in left_out).items())
     files = "1 file" if len(left_out) == 1 else f"{len(left_out):,} files"
     return f"{files} ({kinds}), the first is {str(left_out[0][0].relative_to(folder))!r}"
+
+
+def names_a_photo(word: str) -> bool:
+    """Whether what was typed is no sentence: a photo or a folder of that name is there, or it ends as photos do."""
+    try:
+        return Path(word).exists() or word.lower().endswith((*IMAGE_EXTENSIONS, *VIDEO_EXTENSIONS))
+    except (OSError, ValueError):  # longer than any file's name, or with a zero in it
+        return False

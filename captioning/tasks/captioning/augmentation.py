@@ -54,20 +54,28 @@ class Augmentation:
         self, memory: VisualMemory, words: Tensor | None, chosen: Tensor
     ) -> tuple[VisualMemory, Tensor | None]:
         """The images where `chosen` (B,) is True, in a mirror."""
-        if memory.boxes is not None:
-            boxes = torch.stack(
-                [1 - memory.boxes[..., 2], memory.boxes[..., 1], 1 - memory.boxes[..., 0], memory.boxes[..., 3]], -1
-            )
-            memory = replace(memory, boxes=torch.where(chosen[:, None, None], boxes, memory.boxes))
-        elif side := grid_side(memory.mask):
-            tokens = memory.tokens.unflatten(1, (side, side)).flip(2).flatten(1, 2)
-            memory = replace(memory, tokens=torch.where(chosen[:, None, None], tokens, memory.tokens))
-        return memory, None if words is None else self.swapped(words, chosen)
+        return seen_in_mirror(memory, chosen), None if words is None else self.swapped(words, chosen)
 
     def swapped(self, words: Tensor, chosen: Tensor) -> Tensor:
         """words (B, R, T), left and right in each other's place where `chosen` (B,) is True."""
         opposite = self.opposite.to(words.device)
         return torch.where(chosen.to(words.device)[:, None, None], opposite[words], words)
+
+
+def seen_in_mirror(memory: VisualMemory, chosen: Tensor) -> VisualMemory:
+    """The images where `chosen` (B,) is True in a mirror: the columns of a grid change places, boxes are reflected."""
+    if memory.boxes is not None:
+        boxes = torch.where(chosen[:, None, None], reflected(memory.boxes), memory.boxes)
+        return replace(memory, boxes=boxes)
+    if side := grid_side(memory.mask):
+        tokens = memory.tokens.unflatten(1, (side, side)).flip(2).flatten(1, 2)
+        return replace(memory, tokens=torch.where(chosen[:, None, None], tokens, memory.tokens))
+    return memory
+
+
+def reflected(boxes: Tensor) -> Tensor:
+    """Boxes (..., 4), corners in [0, 1], as they are in a mirror."""
+    return torch.stack([1 - boxes[..., 2], boxes[..., 1], 1 - boxes[..., 0], boxes[..., 3]], -1)
 
 
 def mirrors(memory: VisualMemory) -> bool:

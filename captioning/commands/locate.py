@@ -1,0 +1,115 @@
+"""`captioning locate`: where in a photo is what a phrase means."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from captioning.commands.caption_files import printable
+from captioning.errors import UserError
+from captioning.files.annotations import read_lines
+from captioning.files.atomic import unused_name
+from captioning.files.terminal import complain
+from captioning.media.finding import find_images, names_a_photo
+
+if TYPE_CHECKING:
+    from captioning.tasks.grounding.locator import Location
+
+DEFAULT = "flickr8k_grounding"
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def locate(
+    words: Annotated[
+        Optional[list[str]],
+        typer.Argument(metavar="PATH... PHRASE...", help="Photos or folders, then phrases.", show_default=False),
+    ] = None,
+    model: Annotated[str, typer.Option(help="A model's folder or name.")] = DEFAULT,
+    phrases: Annotated[Optional[Path], typer.Option(help="A file with a phrase a line.")] = None,
+    output: Annotated[
+        Optional[Path], typer.Option(help="Draw the boxes: a picture's name, or a folder for several photos.")
+    ] = None,
+    least: Annotated[float, typer.Option(min=0, max=1, help="Below this probability it is not there.")] = 0.5,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, boxes in pixels.")] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders' folders too.")] = False,
+    device: Annotated[Optional[str], typer.Option(help="cpu, cuda, ...", show_default="a GPU if any")] = None,
+) -> int:
+    """Find what phrases mean in photos: captioning locate photo.jpg "the man in red" "a dog" --output found.png
+
+    Prints a line for each phrase: its box as x1, y1, x2, y2 in pixels and the probability that it is right, several
+    where several things are meant, or "not there".
+
+    Exit status: 0 done, 1 some files could not be read (each named, the others done), 2 bad usage.
+    """
+    photos = [word for word in words or [] if names_a_photo(word)]
+    asked = [word for word in words or [] if not names_a_photo(word)]
+    if phrases is not None:
+        asked += [text.strip() for _, text in read_lines(phrases, "Give a file with one phrase a line.")]
+    if not photos:
+        raise UserError("no photo is named. Give photos first: captioning locate photo.jpg 'the man in red'")
+    from captioning.tasks.grounding.locator import Locator, check_phrases
+    from captioning.tasks.load import load
+
+    check_phrases(asked)
+    files = list(find_images(photos, recursive=recursive))
+    drawing = Drawings(output, several=len(files) > 1) if output else None
+    locator = load(model, device=device)
+    if not isinstance(locator, Locator):
+        raise UserError(f"{model} does not locate phrases. Name a model that does: --model runs/NAME/model")
+    alone = len(files) == 1 and len(asked) == 1
+    failures = 0
+    for file in files:
+        try:
+            from captioning.media.images import image_size
+
+            found = locator.locate(file, asked, least=least)
+            size = image_size(file)
+            for one in found:
+                print(line(file, one, size, as_json, alone=alone), flush=True)
+            if drawing:
+                drawing.write(file, found)
+        except UserError as error:
+            failures += 1
+            complain(error)
+    return 1 if failures else 0
+
+
+def line(file: Path, found: Location, size: tuple[int, int], as_json: bool, *, alone: bool) -> str:
+    """One line: JSON, or the boxes in whole pixels with the probability, behind photo and phrase unless alone."""
+    name = str(file)
+    if as_json:
+        content: dict[str, Any] = {"file": name, **found.to_dict(size)}
+        return json.dumps(content, ensure_ascii=not name.isprintable())
+    boxes = "  ".join(",".join(f"{c:.0f}" for c in box.pixels(*size)) for box in found.boxes)
+    said = f"{boxes}  {found.box.score:.2f}" if found.boxes else f"not there  {1 - found.there:.2f}"
+    return said if alone else f"{printable(name)}\t{printable(found.phrase)}\t{said}"
+
+
+class Drawings:
+    """Photos with the boxes of what was found on them: one picture's file, or a folder with one for each."""
+
+    def __init__(self, place: Path, *, several: bool):
+        """Makes the folder. Raises UserError where that cannot be, or one file would hold several photos."""
+        self.file = place if place.suffix.lower() in ENDINGS else None
+        if self.file and several:
+            raise UserError(f"--output {place} is one picture, and there are several photos: name a folder")
+        self.folder = place.parent if self.file else place
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--output {place}: {error.strerror}. Choose a place that can be written") from None
+        self.taken: set[str] = set()
+
+    def write(self, file: Path, found: list[Location]) -> None:
+        """Draws one photo. Raises UserError where it cannot be written."""
+        from captioning.media.images import open_image
+        from captioning.reports.region_picture import box_picture
+
+        path = self.file or self.folder / f"{unused_name(file.stem, self.taken)}.png"
+        try:
+            box_picture(open_image(file), [box for one in found for box in one.boxes]).save(path)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be written ({error}): choose another place with --output") from None
