@@ -15,12 +15,14 @@ from captioning.decoders.retrieval import check_options
 from captioning.errors import UserError
 from captioning.features.stored import stored
 from captioning.media.kinds import is_clip
+from captioning.memory import VisualMemory
 from captioning.models.bundle import Bundle, load_bundle, read_card, require_place, save_bundle
 from captioning.models.shipped import find_model
 from captioning.runtime.allocator import keep_freed_memory
 from captioning.runtime.device import working_device
 from captioning.runtime.progress import progress_bar
-from captioning.tasks.captioning.retrieval_memory import remembering, remembering_texts
+from captioning.tasks.captioning.retrieval_memory import gated, remembering, remembering_texts
+from captioning.text.concepts import concepts
 
 log = logging.getLogger("captioning")
 
@@ -35,7 +37,7 @@ def run(config: DictConfig, folder: Path) -> int:
     sizes = {name: config[name] for name in ("dimensions", "neighbours", "sharpness")}
     check_options(**sizes)
     bundle = load_bundle(model, allow=config.allow)
-    if config.text:
+    if config.texts:
         return remember_texts(config, bundle, model, output)
     device = working_device(config.device)
     source = instantiate({key: value for key, value in config.data.items() if key != "split"})
@@ -49,13 +51,17 @@ def run(config: DictConfig, folder: Path) -> int:
     if store is None:
         raise UserError("store=null: what the model remembers is read from a store; store=auto makes one")
     examples = [example for example in examples if example.id in readable]
-    pooled = []
+    pooled, found = [], []
     with progress_bar(f"{source.name} {config.data.split}") as report:
         for start in range(0, len(examples), AT_ONCE):
             ids = [example.id for example in examples[start : start + AT_ONCE]]
-            pooled.append(store.read(ids).pooled.float())
+            memory = store.read(ids)
+            pooled.append(memory.pooled.float())
+            found.append(believed_kinds(memory, config.sure))
             report(start + len(ids), len(examples))
     changed = remembering(bundle, torch.cat(pooled), examples, **sizes)
+    if config.gate is not None:
+        changed = gated(changed, torch.cat(found), threshold=config.gate, sure=config.sure)
     said = sum(len(example.captions) for example in examples)
     things = f"{len(examples):,} {source.things} of {source.name}"
     terms = f"\nNow it remembers {things} and {said:,} captions of them, no others.\n"
@@ -64,12 +70,22 @@ def run(config: DictConfig, folder: Path) -> int:
     return 0
 
 
+def believed_kinds(memory: VisualMemory, sure: float) -> torch.Tensor:
+    """Which concepts a detector is at least `sure` of in each image. -> (B, C) bool."""
+    count = len(concepts())
+    found = torch.zeros(len(memory), count + 1, dtype=torch.bool)
+    if memory.classes is not None:
+        there = memory.mask & (memory.classes >= 0) & (memory.classes < count) & (memory.scores >= sure)
+        found.scatter_(1, torch.where(there, memory.classes, count), True)
+    return found[:, :-1]
+
+
 def remember_texts(config: DictConfig, bundle: Bundle, model: Path, output: Path) -> int:
     """Writes the model with captions of photos that nobody has, found by what they name. -> exit status."""
-    examples = [example for file in config.text for example in read_texts(Path(file))]
+    examples = [example for file in config.texts for example in read_texts(Path(file))]
     changed = remembering_texts(bundle, [example.captions for example in examples])
     count = sum(len(example.captions) for example in examples)
-    files = ", ".join(Path(file).name for file in config.text)
+    files = ", ".join(Path(file).name for file in config.texts)
     terms = f"\nIt remembers {count:,} captions without photos, of {files}.\n"
     save_bundle(output, changed, card=read_card(model) + terms, half=config.half, eight_bit=config.eight_bit)
     log.info(f"{output}: remembers {count:,} captions without photos")

@@ -37,9 +37,10 @@ class ConceptRetrievalContext(Context):
     groups: Tensor  # (B, N) their numbers, the best first
     trust: Tensor  # (B, N) how much each counts, rows sum to one
     belief: Tensor  # (B, C) how sure detector or classifier are of each concept, 0 to 1
+    weight: Tensor  # (B, C) how much each concept counts, by belief and size, 0 to 1
 
     def keep(self, images: Tensor) -> ConceptRetrievalContext:
-        parts = {name: getattr(self, name)[images] for name in ("groups", "trust", "belief")}
+        parts = {name: getattr(self, name)[images] for name in ("groups", "trust", "belief", "weight")}
         return replace(self, own=self.own.keep(images), **parts)
 
 
@@ -176,13 +177,12 @@ class ConceptRetrievalDecoder(Decoder[ConceptRetrievalContext, State]):
     def prepare(self, memory: VisualMemory) -> ConceptRetrievalContext:
         """Raises UserError where there is nothing to remember."""
         if not len(self.captions):
-            raise UserError("the decoder remembers no captions: captioning remember text=[FILE] makes one that does")
+            raise UserError("the decoder remembers no captions: captioning remember texts=[FILE] makes one that does")
         weight, belief = self.believed(memory)
         likeness = F.normalize(weight * self.rarity, dim=1) @ self.keys.T
         likeness, groups = likeness.topk(min(self.neighbours, len(self.keys)))
-        return ConceptRetrievalContext(
-            self.decoder.prepare(memory), groups, (self.sharpness * likeness).softmax(-1), belief
-        )
+        trust = (self.sharpness * likeness).softmax(-1)
+        return ConceptRetrievalContext(self.decoder.prepare(memory), groups, trust, belief, weight)
 
     def agreement(self, context: ConceptRetrievalContext, words: Tensor) -> Tensor:
         """The mean CIDEr-D, 0 to 10, of captions with those of the groups that fit best. words (B, K, T) -> (B, K).
@@ -206,6 +206,18 @@ class ConceptRetrievalDecoder(Decoder[ConceptRetrievalContext, State]):
             for sure, captions in zip(belief, words.tolist(), strict=True)
         ]
         return torch.tensor(counts, device=words.device, dtype=torch.float32).view(words.shape[:2])
+
+    def salience(self, context: ConceptRetrievalContext, words: Tensor) -> Tensor:
+        """How much the weightiest object other than a person counts that captions name. words (B, K, T) -> (B, K).
+
+        Of an image the weightiest of all counts 1 if it is certain, and less the less certain it is.
+        """
+        weights = context.weight.tolist()
+        gains = [
+            [max((known[n] for names in self.mentions(ids) for n in names if n), default=0.0) for ids in captions]
+            for known, captions in zip(weights, words.tolist(), strict=True)
+        ]
+        return torch.tensor(gains, device=words.device, dtype=torch.float32).view(words.shape[:2])
 
     def mentions(self, ids: Sequence[int]) -> list[list[int]]:
         """The concepts that each mention in a caption may stand for, the longest phrase first."""

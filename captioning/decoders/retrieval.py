@@ -120,14 +120,21 @@ class RetrievalDecoder(Decoder[RetrievalContext, State]):
         starts = [0, *ends[:-1]]
         return CiderReward({i: list(captions[a:b]) for i, (a, b) in enumerate(zip(starts, ends, strict=True))})
 
-    def prepare(self, memory: VisualMemory) -> RetrievalContext:
-        """Raises UserError where there is nothing to remember."""
+    def neighbours_of(self, memory: VisualMemory) -> tuple[Tensor, Tensor, Tensor]:
+        """The photos most alike (B, N), how much each counts (B, N), and how alike they are in the mean (B,).
+
+        Raises UserError where there is nothing to remember.
+        """
         if not len(self.keys):
             raise UserError("the decoder remembers nothing yet: captioning remember makes a model that does")
         places = F.normalize(memory.pooled.to(self.projection.dtype) @ self.projection - self.offset, dim=1)
         likeness, photos = (places @ self.keys.T).topk(min(self.neighbours, len(self.keys)))
-        trust = (self.sharpness * likeness).softmax(-1)
-        return RetrievalContext(self.decoder.prepare(memory), photos, trust, likeness.mean(-1))
+        return photos, (self.sharpness * likeness).softmax(-1), likeness.mean(-1)
+
+    def prepare(self, memory: VisualMemory) -> RetrievalContext:
+        """Raises UserError where there is nothing to remember."""
+        photos, trust, likeness = self.neighbours_of(memory)
+        return RetrievalContext(self.decoder.prepare(memory), photos, trust, likeness)
 
     def agreement(self, context: RetrievalContext, words: Tensor) -> Tensor:
         """The mean CIDEr-D, 0 to 10, of captions with those of the photos most alike. words (B, K, T) -> (B, K).

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from captioning.decoders.base import Context, Decoder, DecoderFeatures, State, StepOutput
 from captioning.decoders.concept_retrieval import ConceptRetrievalDecoder
+from captioning.decoders.familiarity import has_foreign_region, rank_by_familiarity
 from captioning.decoders.retrieval import RetrievalDecoder
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
@@ -17,7 +18,6 @@ from captioning.runtime.option_checks import require_number, require_whole
 from captioning.text.concepts import concepts
 from captioning.text.vocabulary import UNK
 
-STEEPNESS = 20.0  # of how one memory takes over from the other, in units of 1 / cosine
 SURE = 0.5  # confidence of a region that makes a photo unfamiliar
 
 
@@ -77,27 +77,24 @@ class RoutedDecoder(Decoder):
         self.register_buffer("foreign", torch.zeros(len(concepts()), dtype=torch.bool))
 
     def prepare(self, memory: VisualMemory) -> RoutedContext:
-        plain, strange = memory, torch.zeros(len(memory), dtype=torch.bool, device=memory.mask.device)
+        plain, strange = memory, has_foreign_region(memory, self.foreign, SURE)
         if memory.classes is not None:
             plain = replace(memory, mask=memory.mask & (memory.classes < 0), classes=None, scores=None)
-            region = memory.mask & (memory.classes >= 0) & (memory.classes < len(self.foreign))
-            kinds = memory.classes.clamp(0, len(self.foreign) - 1)
-            strange = (region & (memory.scores >= SURE) & self.foreign[kinds]).any(1)
         known = self.known.prepare(plain)
         return RoutedContext(known, self.other.prepare(memory), (known.likeness >= self.threshold) & ~strange)
 
-    def ranked(self, context: RoutedContext, words: Tensor, looks: float, names: float, unsupported: float) -> Tensor:
-        """What captions gain by agreement: of familiar photos with those that look alike, weighed by `looks`.
-
-        Of all others both memories count, shared out by how much more or less alike the remembered photos are than
-        `threshold`, less `unsupported` for each object that nobody believes to see.
-        """
-        by_looks = looks * self.known.agreement(context.known, words)
-        by_names = names * self.other.agreement(context.other, words)
-        share = (STEEPNESS * (context.known.likeness - self.threshold)).sigmoid()[:, None]
-        others = 2 * (share * by_looks + (1 - share) * by_names)
-        others = others - unsupported * self.other.unsupported(context.other, words)
-        return torch.where(context.familiar[:, None], by_looks, others)
+    def ranked(
+        self, context: RoutedContext, words: Tensor, looks: float, names: float, unsupported: float, naming: float
+    ) -> Tensor:
+        """What captions (B, K, T) gain by agreement, see `rank_by_familiarity` -> (B, K)."""
+        return rank_by_familiarity(
+            context.familiar,
+            context.known.likeness - self.threshold,
+            looks * self.known.agreement(context.known, words),
+            names * self.other.agreement(context.other, words),
+            naming * self.other.salience(context.other, words)
+            - unsupported * self.other.unsupported(context.other, words),
+        )
 
     def as_known(self, words: Tensor) -> Tensor:
         """Word ids as the first decoder has them."""

@@ -26,13 +26,22 @@ class ImaginedMemories:
     decoder learns to believe the concepts where what it sees is of a kind that it never saw.
     """
 
-    def __init__(self, store: FeatureStore, photos: Sequence[Example], *, strangers: float = 0.25, seed: int = 0):
+    def __init__(
+        self,
+        store: FeatureStore,
+        photos: Sequence[Example],
+        *,
+        strangers: float = 0.25,
+        seed: int = 0,
+        most_regions: int = 8,
+        most_nouns: int = 3,
+    ):
         if not 0 <= strangers <= 1:
             raise UserError(f"strangers={strangers}: it is a probability, from 0 to 1")
         if "classes" not in store.columns:
             raise UserError(f"{store.folder} has no concepts, which captions without photos need: choose concepts=both")
         self.store, self.strangers, self.seed = store, strangers, seed
-        self.imagination = Imagination(width=store.width)
+        self.imagination = Imagination(width=store.width, most_regions=most_regions, most_nouns=most_nouns)
         self.ids = [photo.id for photo in photos]
         dice = random.Random(f"{seed}")
         known = dice.sample(list(photos), min(PHOTOS, len(photos)))

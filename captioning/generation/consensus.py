@@ -8,6 +8,8 @@ import torch
 
 from captioning.decoders.base import Context, Decoder
 from captioning.decoders.concept_retrieval import ConceptRetrievalDecoder
+from captioning.decoders.domain_gate import DomainGate
+from captioning.decoders.familiarity import STEEPNESS
 from captioning.decoders.retrieval import RetrievalDecoder
 from captioning.decoders.routed import RoutedDecoder
 from captioning.errors import UserError
@@ -15,8 +17,6 @@ from captioning.generation.beam import beam, check_counts
 from captioning.generation.candidates import best_positions
 from captioning.generation.output import Generated, generated
 from captioning.runtime.option_checks import require_number
-
-STEEPNESS = 20.0  # of how one memory takes over from the other, in units of 1 / cosine
 
 
 @torch.no_grad()
@@ -28,6 +28,7 @@ def consensus(
     concept_weight: float = 1.6,
     familiar: float | None = None,
     unsupported: float = 0.0,
+    naming: float = 0.0,
     beam_size: int = 10,
     num_captions: int = 1,
     details: bool = False,
@@ -39,13 +40,15 @@ def consensus(
     of the photos that a `RetrievalDecoder` is reminded of (Devlin et al. 2015, arXiv:1505.04467, section 3; Mao et al.
     2015, arXiv:1412.6632, section 8), plus `concept_weight` times that with the captions that a
     `ConceptRetrievalDecoder` finds to name the same, less `unsupported` for each object that it names and neither
-    detector nor classifier believes to see. A model may have one of the two memories or both, the photos outside.
+    detector nor classifier believes to see, plus `naming` times how much the weightiest object that it names counts,
+    by belief and size, a person left out. A model may have one of the two memories or both, the photos outside.
     `familiar` is how alike the remembered photos are, from -1 to 1, to one of which both memories know as much: both
     weights then are shared out between them, by how much more or less alike they are to the photo at hand.
-    A `RoutedDecoder` has one memory for familiar photos and the other for all others. All other options are those of
-    `beam`. Raises UserError for an option out of range, or a decoder that remembers nothing.
+    A `RoutedDecoder` and a `DomainGate` have one memory for familiar photos, which alone counts there, and the other
+    for all others. All other options are those of `beam`. Raises UserError for an option out of range, or a decoder
+    that remembers nothing.
     """
-    routed = decoder if isinstance(decoder, RoutedDecoder) else None
+    routed = decoder if isinstance(decoder, (RoutedDecoder, DomainGate)) else None
     looks = decoder if isinstance(decoder, RetrievalDecoder) else None
     reminded: Any = context  # of its decoder's own kind
     reader, inside = (looks.decoder, reminded.own) if looks else (decoder, reminded)
@@ -55,14 +58,15 @@ def consensus(
             "generation=consensus needs a model that remembers photos and their captions: "
             "captioning remember model=NAME data=NAME output=FOLDER makes one of any other"
         )
-    require_number("generation.", weight=weight, concept_weight=concept_weight, unsupported=unsupported)
-    for name, value in (("weight", weight), ("concept_weight", concept_weight), ("unsupported", unsupported)):
+    counts = {"weight": weight, "concept_weight": concept_weight, "unsupported": unsupported, "naming": naming}
+    require_number("generation.", **counts)
+    for name, value in counts.items():
         if value < 0:
             raise UserError(f"generation.{name} is {value}: it is 0 (beam search alone decides) or above")
     check_counts(num_captions, beam_size)
     words, scores, *_ = beam(decoder, context, beam_size=beam_size, num_captions=beam_size, **options)
     if words.numel() and routed:
-        scores = scores + routed.ranked(reminded, words, weight, concept_weight, unsupported)
+        scores = scores + routed.ranked(reminded, words, weight, concept_weight, unsupported, naming)
     elif words.numel():
         share = torch.ones(2, len(words), 1, device=words.device)
         if familiar is not None and looks and concepts:
@@ -74,6 +78,8 @@ def consensus(
             scores = scores + concept_weight * share[1] * concepts.agreement(inside, words)
             if unsupported:
                 scores = scores - unsupported * concepts.unsupported(inside, words)
+            if naming:
+                scores = scores + naming * concepts.salience(inside, words)
     best = best_positions(scores, num_captions)
     words = words.gather(1, best[..., None].expand(-1, -1, words.shape[-1]))
     return generated(decoder, context, words, scores.gather(1, best), details)

@@ -29,13 +29,13 @@ from captioning.files.annotations import read_text
 from captioning.files.terminal import harmless
 from captioning.models.eight_bit import SCALE, in_eight_bits, restored
 from captioning.models.former_names import current_keys, with_current_names
+from captioning.models.lent_encoder import INSIDE, LENT, Lent, lent_encoder
 from captioning.models.measures import MOST, check_measures, check_texts
 from captioning.models.untrusted import FORCED, TRUSTED, bare_task, build, build_part, limited_to, rooms
 
 FORMAT = 2
 PARTS = {1: ("encoder", "decoder", "generation"), 2: ("encoder", "task")}  # of each format, 1 being captioning only
 CAPTIONING = "captioning.tasks.captioning.task.Captioning"
-LENT = "_from_"  # in place of an encoder's configuration: the name of the model beside this one that has it
 LARGEST_CONFIG = 1 << 20  # bytes
 LONGEST_NUMBER = 40  # characters
 
@@ -61,26 +61,27 @@ def save_bundle(
     """Writes a bundle, replacing one that is there, whole or not at all.
 
     `half` keeps weights as float16; `eight_bit` keeps the large ones in eight bits (see `in_eight_bits`). With
-    `encoder_of` the encoder is left to the model of that name in the same folder, which has to have the same.
+    `encoder_of` the encoder, or the one inside it, is left to the model of that name in the same folder, which has to
+    have the same.
 
     `card` is the README.md: data, split, metrics, licence and date, for people. Raises UserError where the folder
     cannot be written, or holds something else than a model.
     """
+    encoder = architecture(bundle.encoder_config)
+    left_out: tuple[str, ...] = ()
+    if encoder_of:
+        lent = _lendable(Path(folder), bundle, encoder_of)
+        encoder = {**encoder, INSIDE: {LENT: encoder_of}} if lent.inside else {LENT: encoder_of}
+        left_out = (lent.prefix,)
     weights = {
         f"{part}.{name}": (as_half(tensor) if half else tensor).detach().cpu().contiguous().clone()
-        for part, module in (("encoder", None if encoder_of else bundle.encoder), ("task", bundle.task))
-        if module is not None
+        for part, module in (("encoder", bundle.encoder), ("task", bundle.task))
         for name, tensor in module.state_dict().items()
+        if not f"{part}.{name}".startswith(left_out)
     }
     if eight_bit:
         weights = in_eight_bits(weights)
-    encoder = {LENT: encoder_of} if encoder_of else architecture(bundle.encoder_config)
     config = {"format": FORMAT, "encoder": encoder, "task": bundle.task.config()}
-    if encoder_of:
-        lender = lender_of(Path(folder), encoder)
-        theirs = load_bundle(lender)
-        if theirs.encoder.digest(theirs.encoder_config) != bundle.encoder.digest(bundle.encoder_config):
-            raise UserError(f"{lender} has another encoder than the model that is to share it")
     with replaced_folder(Path(folder)) as temporary:
         save_file(weights, temporary / "weights.safetensors")
         bundle.task.save(temporary)
@@ -168,16 +169,15 @@ def load_bundle(folder: str | Path, *, allow: Sequence[str] = ()) -> Bundle:
         if name.endswith(".json"):
             check_texts(read_text(folder / name), f"{folder}/{name}")
     task.load(folder)
-    shapes, lender = read_shapes(weights), weights
-    encoder_shapes = shapes
-    if LENT in config["encoder"]:
-        theirs = lender_of(folder, config["encoder"])
-        lender = theirs / weights.name
-        require_files(theirs, ("config.yaml", lender.name))
-        config["encoder"] = read_config(theirs / "config.yaml")["encoder"]
-        encoder_shapes = {name: shape for name, shape in read_shapes(lender).items() if name.startswith("encoder.")}
+    shapes, lent = read_shapes(weights), lent_encoder(folder, config["encoder"])
+    their_shapes: dict[str, list[int]] = {}
+    if lent:
+        require_files(lent.lender, ("config.yaml", weights.name))
+        config["encoder"] = lent.completed(config["encoder"], read_config(lent.lender / "config.yaml")["encoder"])
+        found = read_shapes(lent.lender / weights.name)
+        their_shapes = {name: shape for name, shape in found.items() if name.startswith("encoder.")}
     try:
-        with limited_to(4 * sum(math.prod(shape) for shape in [*shapes.values(), *encoder_shapes.values()])):
+        with limited_to(4 * sum(math.prod(shape) for shape in [*shapes.values(), *their_shapes.values()])):
             encoder = build(config["encoder"], rooms(Encoder, trusted), kind=Encoder, **FORCED)
             task.build(encoder, partial(build_part, trusted))
     except UserError as error:
@@ -185,11 +185,12 @@ def load_bundle(folder: str | Path, *, allow: Sequence[str] = ()) -> Bundle:
     except Exception as error:  # values are anything, and so is what a constructor raises for them
         reason = _one_line(error)
         raise UserError(f"{folder}/config.yaml describes a model that cannot be built: {reason}") from error
-    if lender == weights:
-        fill(weights, shapes, {"encoder": encoder, "task": task})
+    if lent:
+        theirs, own = lent.parts(encoder)
+        fill(weights, shapes, {"task": task, **own})
+        fill(lent.lender / weights.name, their_shapes, {"encoder": theirs})
     else:
-        fill(weights, shapes, {"task": task})
-        fill(lender, encoder_shapes, {"encoder": encoder})
+        fill(weights, shapes, {"encoder": encoder, "task": task})
     try:
         task.eval().check(encoder.eval())
     except Exception as error:
@@ -198,14 +199,36 @@ def load_bundle(folder: str | Path, *, allow: Sequence[str] = ()) -> Bundle:
     return Bundle(encoder, config["encoder"], task)
 
 
-def lender_of(folder: Path, encoder: Mapping[str, Any]) -> Path:
-    """The folder of the model beside this one that lends its encoder. Raises UserError for a name that leads away."""
-    name = encoder[LENT]
-    if not isinstance(name, str) or not name or name != os.path.basename(name) or name.startswith("."):
-        raise UserError(f"{folder}/config.yaml: {LENT} {name!r} is not the name of a model beside this one")
-    if name == folder.name:
-        raise UserError(f"{folder}/config.yaml: it wants to have its own encoder from itself")
-    return folder.absolute().parent / name
+def _lendable(folder: Path, bundle: Bundle, name: str) -> Lent:
+    """What of the bundle's encoder the model `name` has in the same folder. Raises UserError where it has another."""
+    lent = lent_encoder(folder, {LENT: name})
+    theirs = load_bundle(lent.lender)
+    digest = theirs.encoder.digest(theirs.encoder_config)
+    if bundle.encoder.digest(bundle.encoder_config) == digest:
+        return lent
+    inside, config = getattr(bundle.encoder, INSIDE, None), bundle.encoder_config.get(INSIDE)
+    if isinstance(inside, Encoder) and config and inside.digest(config) == digest:
+        return Lent(lent.lender, inside=True)
+    raise UserError(f"{lent.lender} has another encoder than the model that is to share it")
+
+
+def whole_weights(folder: Path) -> dict[str, Tensor]:
+    """All weights of a bundle in single precision, those of a lent encoder among them."""
+    weights = restored(load_file(folder / "weights.safetensors"))
+    if lent := lent_encoder(folder, read_config(folder / "config.yaml")["encoder"]):
+        theirs = restored(load_file(lent.lender / "weights.safetensors"))
+        encoder = {name.removeprefix("encoder."): w for name, w in theirs.items() if name.startswith("encoder.")}
+        weights |= {f"{lent.prefix}{name}": tensor for name, tensor in encoder.items()}
+    return weights
+
+
+def whole_config(folder: Path) -> dict[str, Any]:
+    """The configuration of a bundle as `read_config` reads it, with that of a lent encoder in its place."""
+    config = read_config(folder / "config.yaml")
+    if lent := lent_encoder(folder, config["encoder"]):
+        theirs = read_config(lent.lender / "config.yaml")["encoder"]
+        config["encoder"] = lent.completed(config["encoder"], theirs)
+    return config
 
 
 def require_files(folder: Path, names: Sequence[str]) -> None:

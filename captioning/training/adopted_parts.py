@@ -9,12 +9,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from captioning.decoders.concept_retrieval import ConceptRetrievalDecoder
+from captioning.decoders.domain_gate import DomainGate
 from captioning.decoders.retrieval import RetrievalDecoder
 from captioning.encoders.base import architecture
 from captioning.errors import UserError
 from captioning.generation.beam import beam
 from captioning.generation.consensus import consensus
-from captioning.models.bundle import CAPTIONING, read_config, target
+from captioning.models.bundle import CAPTIONING, target, whole_config
 from captioning.models.shipped import find_model
 from captioning.models.untrusted import TRUSTED, trusted_part
 from captioning.tasks.load import find_bundle, is_of_hub
@@ -35,8 +37,10 @@ def adopt_parts(config: DictConfig, told: Iterable[str], chosen: Iterable[str]) 
         return []
     theirs = {"encoder": architecture(parts["encoder"]), "decoder": task["decoder"], "generation": task["generation"]}
     said, taken = [], []
-    if theirs["decoder"].get("_target_") == target(RetrievalDecoder):
+    remembers = [target(part) for part in (DomainGate, RetrievalDecoder, ConceptRetrievalDecoder)]
+    while theirs["decoder"].get("_target_") in remembers:
         theirs["decoder"] = theirs["decoder"]["decoder"]
+    if theirs["decoder"] is not task["decoder"]:
         said.append(f"what {config.start} remembers is dropped: captioning remember makes another memory")
     if theirs["generation"].get("_target_") == target(consensus):
         alone = inspect.signature(consensus).parameters.keys() - inspect.signature(beam).parameters.keys()
@@ -85,7 +89,7 @@ def parts_of(start: str | Path) -> dict[str, Any]:
     if is_of_hub(start):
         bundle = find_bundle(start)
         return {"encoder": bundle.encoder_config, "task": bundle.task.config()}
-    return read_config(find_model(start) / "config.yaml")
+    return whole_config(find_model(start))
 
 
 def require_trusted(part: Any, where: str) -> None:

@@ -9,17 +9,19 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from captioning.decoders.concept_retrieval import without_captions
+from captioning.decoders.concepts import ConceptReader
+from captioning.decoders.domain_gate import without_gate
 from captioning.decoders.retrieval import without_retrieval
 from captioning.encoders.base import Encoder
+from captioning.encoders.concepts import ConceptEncoder
 from captioning.encoders.side_by_side import SideBySide
 from captioning.errors import UserError
 from captioning.files.annotations import read_text
-from captioning.models.eight_bit import restored
+from captioning.models.bundle import whole_weights
 from captioning.models.former_names import current_keys
 from captioning.models.shipped import find_model
 from captioning.tasks.load import find_bundle, is_of_hub
@@ -65,6 +67,25 @@ class Start:
                 weights[name] = torch.cat([there, there[4:].mean(0) + more - fresh[4:].float().mean(0)])
         return replace(self, weights=weights)
 
+    def with_concepts(self, encoder: Encoder, task: nn.Module) -> Start:
+        """The start for an encoder and a decoder of concepts, which this model has none of: those are fresh.
+
+        The decoder inside is that of this model. Any other encoder or start leaves it as it is.
+        """
+        names = current_keys(self.weights, ())
+        decoder = getattr(task, "decoder", None)
+        if not isinstance(encoder, ConceptEncoder) or not isinstance(decoder, ConceptReader):
+            return self
+        if any(name.startswith(f"encoder.{part}.") for name in names for part in ("detector", "classifier")):
+            return self
+        weights = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
+        weights |= {f"task.decoder.{name}": tensor for name, tensor in decoder.state_dict().items()}
+        for name, former in names.items():
+            part = next((part for part in ("encoder.", "task.decoder.") if name.startswith(part)), "")
+            inside = part.rpartition("task.")[2]  # what the part within is called, too
+            weights[f"{part}{inside}{name.removeprefix(part)}"] = self.weights[former]
+        return replace(self, weights=weights)
+
     def seeing_more(self, encoder: Encoder) -> Start:
         """The start for an encoder whose first backbone alone is that of this model: the further ones are added.
 
@@ -108,8 +129,8 @@ def read_start(path: str | Path) -> Start:
         try:
             names = [file.name for file in path.glob("*.json") if file.is_file()]
             texts = {name: read_text(path / name) for name in names}
-            weights = restored(load_file(path / "weights.safetensors"))
-            return Start(path, texts, without_captions(without_retrieval(weights)))
+            weights = whole_weights(path)
+            return Start(path, texts, without_captions(without_retrieval(without_gate(weights))))
         except (OSError, SafetensorError) as error:
             raise UserError(f"start={path}: weights.safetensors cannot be read: {error}") from None
     try:

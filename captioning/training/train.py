@@ -85,11 +85,10 @@ def _train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback]) -
     resumed.clear()
     config.encoder = described(config.encoder, config.store)
     encoder = instantiate(config.encoder)
-    if start:
-        start = start.seeing_more(encoder)
-        start.fill("encoder", encoder)
     task.build(encoder, part_of)
     if start:
+        start = start.seeing_more(encoder).with_concepts(encoder, task)
+        start.fill("encoder", encoder)
         (start.with_words(grown, task) if grown else start).fill("task", task)
     if config.lora.rank:
         if not hasattr(task, "decoder"):
@@ -129,7 +128,8 @@ def _train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback]) -
         if store is None:
             raise UserError("store=null: captions without photos learn from stored ones how detectors err; store=auto")
         photos = [example for example in train_examples if example.file]
-        imagine = ImaginedMemories(store, photos, strangers=config.strangers, seed=config.seed)
+        most = {name: getattr(encoder, name) for name in ("most_regions", "most_nouns") if hasattr(encoder, name)}
+        imagine = ImaginedMemories(store, photos, strangers=config.strangers, seed=config.seed, **most)
     shown = {"source": source, "encoder": encoder, "store": store, "targets": task.targets, "seed": config.seed}
     data = TaskData(
         Examples(train_examples, **shown, imagine=imagine, vary=True),

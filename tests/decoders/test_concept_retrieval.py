@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from concept_model import COUNT, GROUPS, VOCABULARY, concept_bundle
 from small import VISUAL_WIDTH, assert_same
 
 from captioning.decoders.concept_retrieval import MEMORY, ConceptRetrievalDecoder
@@ -15,19 +16,9 @@ from captioning.generation.beam import beam
 from captioning.generation.consensus import consensus
 from captioning.memory import VisualMemory
 from captioning.text.concepts import concepts
-from captioning.text.vocabulary import EOS, PAD, Vocabulary
+from captioning.text.vocabulary import EOS, PAD
 
-GROUPS = [
-    ["A dog runs.", "A brown dog runs on grass."],
-    ["A hot dog on a table.", "A hot dog."],
-    ["A man rides a horse.", "A horse and a man."],
-    ["Nothing of note."],
-    ["An elephant eats.", "Two elephants eat grass."],
-]
-WORDS = sorted({word for group in GROUPS for text in group for word in text.lower().strip(".").split()} | {"orange"})
-VOCABULARY = Vocabulary(WORDS, max_words=8)
 SIZES = {"visual_width": VISUAL_WIDTH, "vocabulary_size": len(VOCABULARY)}
-COUNT = len(concepts())
 
 
 @pytest.fixture(autouse=True)
@@ -203,38 +194,6 @@ def test_an_image_alone_gets_what_it_gets_in_a_batch():
         assert_same(alone.belief[0], together.belief[i])
     kept = together.keep(torch.tensor([2, 0]))
     assert torch.equal(kept.groups, together.groups[[2, 0]]) and torch.equal(kept.belief, together.belief[[2, 0]])
-
-
-def concept_bundle():
-    """A model that reads concepts, of random weights."""
-    from functools import partial
-
-    from captioning.encoders.concepts import ConceptEncoder
-    from captioning.encoders.grid import GridEncoder
-    from captioning.encoders.nouns import ImageNetNouns
-    from captioning.models.bundle import Bundle, target
-    from captioning.tasks.captioning.task import Captioning
-
-    torch.manual_seed(3)
-    grid = GridEncoder(backbone="test_resnet", weights="none", size=64)
-    classifier = ImageNetNouns(backbones=["any"], weights="none", width=grid.width)
-    classifier.install(torch.randn(1000, grid.width) * 9, torch.randn(1000))
-    encoder = ConceptEncoder(encoder=grid, classifier=classifier).eval()
-    look = {
-        "_target_": target(ConceptEncoder),
-        "encoder": {"_target_": target(GridEncoder), "backbone": "test_resnet", "size": 64},
-        "classifier": {"_target_": target(ImageNetNouns), "backbones": ["any"], "width": grid.width},
-    }
-    options = {"width": 16, "layers": 1, "heads": 4, "feed_forward": 24}
-    sizes = {"visual_width": grid.width, "vocabulary_size": len(VOCABULARY)}
-    decoder = ConceptReader(Transformer(**sizes, **options), **sizes, concepts=2 * COUNT, rank=6)
-    inside = {"_target_": target(Transformer), **options}
-    parts = {
-        "decoder": {"_target_": target(ConceptReader), "concepts": 2 * COUNT, "rank": 6, "decoder": inside},
-        "generation": {"_target_": target(beam), "_partial_": True, "beam_size": 3},
-    }
-    task = Captioning.of(decoder.eval(), VOCABULARY, partial(beam, beam_size=3), parts)
-    return Bundle(encoder, look, task.eval())
 
 
 def test_a_model_with_both_memories_comes_back_from_its_files(tmp_path):

@@ -10,6 +10,7 @@ from captioning.decoders.attention_on_attention import AttentionOnAttention
 from captioning.decoders.base import Context, Decoder, State
 from captioning.decoders.concept_retrieval import ConceptRetrievalDecoder
 from captioning.decoders.concepts import ConceptReader
+from captioning.decoders.domain_gate import DomainGate
 from captioning.decoders.ensemble import Ensemble
 from captioning.decoders.hierarchical_attention import HierarchicalAttention
 from captioning.decoders.mean_pool import MeanPool
@@ -92,6 +93,7 @@ EVERY = {
     "recall": lambda: recall(Transformer(**SMALL_TRANSFORMER)),
     "concept_reader": lambda: ConceptReader(Transformer(**SMALL_TRANSFORMER), **SIZES, concepts=CONCEPTS, rank=6),
     "routed": lambda: routed(),
+    "gated": lambda: gated(),
     "concept_copier": lambda: copier(UpDown(**SMALL_LSTM, attention=8)),
 }
 
@@ -116,6 +118,14 @@ def routed() -> RoutedDecoder:
     other = ConceptReader(Transformer(**SMALL_TRANSFORMER), **SIZES, concepts=CONCEPTS, rank=6)
     other = ConceptRetrievalDecoder(other, **SIZES).index_captions(groups, Vocabulary(["a", "dog", "cat", "horse"]))
     return RoutedDecoder(known, other, **SIZES, known_words=words, threshold=0.0)
+
+
+def gated() -> DomainGate:
+    """A decoder that reads concepts, to which some random photos are familiar."""
+    groups = [["A dog."], ["A cat and a dog."], ["A man on a horse."]]
+    inside = ConceptReader(Transformer(**SMALL_TRANSFORMER), **SIZES, concepts=CONCEPTS, rank=6)
+    inside = ConceptRetrievalDecoder(inside, **SIZES).index_captions(groups, Vocabulary(["a", "dog", "cat", "horse"]))
+    return DomainGate(recall(inside), **SIZES, threshold=0.0)
 
 
 def copier(decoder: Decoder) -> ConceptReader:

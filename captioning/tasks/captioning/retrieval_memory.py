@@ -11,6 +11,7 @@ from torch import Tensor
 from captioning.decoders.base import Decoder
 from captioning.decoders.concept_retrieval import ConceptRetrievalDecoder
 from captioning.decoders.concepts import ConceptReader
+from captioning.decoders.domain_gate import DomainGate, foreign_kinds
 from captioning.decoders.retrieval import RetrievalDecoder
 from captioning.errors import UserError
 from captioning.example import Example
@@ -34,7 +35,7 @@ def remembering(
     What it remembered before is replaced. Beam search becomes search by consensus, of twice as many captions.
     Raises UserError where there is no caption.
     """
-    before, bundle = bundle, without_retrieval(bundle)
+    before, bundle = bundle, without_retrieval(without_gate(bundle))
     task, options = bundle.task, {"neighbours": neighbours, "sharpness": sharpness}
     sizes = {"visual_width": bundle.encoder.width, "vocabulary_size": len(task.vocabulary)}
     decoder = RetrievalDecoder(task.decoder, **sizes, **options)
@@ -53,9 +54,10 @@ def remembering_texts(
 ) -> Bundle:
     """The model, reminded of captions of photos that nobody has by what they name; groups of one photo each.
 
-    Photos that it remembers besides stay remembered, such captions do not. Raises UserError for a model that reads no
-    concepts, or captions that name none.
+    Photos that it remembers besides stay remembered; such captions do not, nor does a gate stay. Raises UserError for a
+    model that reads no concepts, or captions that name none.
     """
+    bundle = without_gate(bundle)
     task = bundle.task
     outside = task.decoder if isinstance(task.decoder, RetrievalDecoder) else None
     inside, config = (
@@ -64,7 +66,7 @@ def remembering_texts(
     if isinstance(inside, ConceptRetrievalDecoder):
         inside, config = inside.decoder, config["decoder"]
     if not isinstance(inside, ConceptReader):
-        raise UserError("text= is for models that read concepts: captioning train concepts=both makes one")
+        raise UserError("texts= is for models that read concepts: captioning train concepts=both makes one")
     options = {"neighbours": neighbours, "sharpness": sharpness}
     sizes = {"visual_width": bundle.encoder.width, "vocabulary_size": len(task.vocabulary)}
     decoder = ConceptRetrievalDecoder(inside, **sizes, **options).index_captions(groups, task.vocabulary)
@@ -77,6 +79,34 @@ def remembering_texts(
     return replace(
         bundle, task=replaced(task, decoder=outside, config={**task.parts["decoder"], "decoder": config}).eval()
     )
+
+
+def gated(bundle: Bundle, found: Tensor, *, threshold: float = 0.46, sure: float = 0.3) -> Bundle:
+    """The model, to which photos like those that it remembers are familiar: it tells them without concepts.
+
+    `found` (P, C) says which concepts its detector is at least `sure` of in each of the photos that it remembers.
+    Raises UserError for a model that does not remember both photos and captions by concepts.
+    """
+    bundle = without_gate(bundle)
+    task = bundle.task
+    concepts = task.decoder.decoder if isinstance(task.decoder, RetrievalDecoder) else None
+    if not isinstance(concepts, ConceptRetrievalDecoder):
+        raise UserError("gate= is for models that remember captions by concepts: remember texts=[FILE] first")
+    options = {"threshold": threshold, "sure": sure}
+    sizes = {"visual_width": bundle.encoder.width, "vocabulary_size": len(task.vocabulary)}
+    decoder = DomainGate(task.decoder, **sizes, **options)
+    decoder.foreign = foreign_kinds(found, concepts.named)
+    config = {"_target_": target(DomainGate), "decoder": task.parts["decoder"], **options}
+    return replace(bundle, task=replaced(task, decoder=decoder, config=config).eval())
+
+
+def without_gate(bundle: Bundle) -> Bundle:
+    """The model, to which no photo is familiar."""
+    task = bundle.task
+    if not isinstance(task.decoder, DomainGate):
+        return bundle
+    changed = replaced(task, decoder=task.decoder.decoder, config=task.parts["decoder"]["decoder"])
+    return replace(bundle, task=changed.eval())
 
 
 def without_retrieval(bundle: Bundle) -> Bundle:
