@@ -118,7 +118,9 @@ def caption(
     temperature: Annotated[Optional[float], typer.Option(help="Of drawing: above 1 bolder, below 1 surer.")] = None,
     top_p: Annotated[Optional[float], typer.Option(help="Draw from the likeliest words of this share.")] = None,
     seed: Annotated[Optional[int], typer.Option(help="Of drawing: the same seed, the same sentences.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a line: file, caption, score.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line: file, caption, score, confidence.")
+    ] = False,
     attention: Annotated[
         Optional[Path], typer.Option(help="Write a picture of where the model looked, word by word, into this folder.")
     ] = None,
@@ -131,7 +133,13 @@ def caption(
         Optional[str], typer.Option(help="cpu, cuda, or several: cuda:0,cuda:1", show_default="a GPU if any")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, max=MOST, help="Photos that the model sees at once.")] = 16,
-    min_confidence: Annotated[Optional[float], typer.Option(min=0, max=1, help="Else what is seen.")] = None,
+    min_confidence: Annotated[
+        Optional[float],
+        typer.Option(
+            min=0, max=1, help="How sure (0 to 1) a sentence has to be to be right; else what is seen, or none."
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Do not say what a model knows on its first use.")] = False,
     sidecar: Annotated[bool, typer.Option("--sidecar", help="Write photo.txt beside each photo.")] = False,
     sidecar_ending: Annotated[
         Optional[str], typer.Option(help="As --sidecar, with this ending: .caption", show_default=".txt")
@@ -145,6 +153,10 @@ def caption(
     """Print a sentence for each photo or clip, one line a file, or write them to files, for many of them.
 
     With --every there are several for a clip, with times.
+
+    The score is what a search ranks a photo's captions by: a log-probability, and agreement with remembered captions.
+    It is no probability, and compares captions of one model and search. The confidence, of a model that was calibrated,
+    is one: of captions with 0.8 four of five name something that is there and nothing that is not.
 
     Exit status: 0 done, 1 some files could not be read (each named, the others done), 2 bad usage.
     """

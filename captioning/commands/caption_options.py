@@ -10,6 +10,7 @@ from captioning.commands import caption as one_by_one
 from captioning.commands import caption_to_files
 from captioning.commands.arrivals import arrivals
 from captioning.commands.caption_files import Existing
+from captioning.commands.introduction import introduce
 from captioning.errors import UserError
 
 GENERATION = ("beam_size", "min_words", "max_words", "temperature", "top_p", "seed")  # as the library calls them, too
@@ -34,6 +35,7 @@ def run(
     output: Path | None,
     skip_existing: bool,
     overwrite: bool,
+    quiet: bool = False,
     **generation: Any,
 ) -> int:
     """Captions `paths`. -> exit status. Raises UserError for options that do not go together."""
@@ -55,6 +57,8 @@ def run(
             raise UserError("--min-confidence does not go with --every, --format, --into and --page")
         if ending is not None or output is not None:
             raise UserError("--sidecar and --output do not go with --every, --format, --into and --page")
+    if not quiet:
+        introduce(model)
     with arrivals(paths) as (files, failures):
         if ending is not None and any(hasattr(file, "shown") for file in files):
             raise UserError("--sidecar writes beside a file: what comes by - or from an address lies nowhere")

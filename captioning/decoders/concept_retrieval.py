@@ -17,7 +17,7 @@ from captioning.errors import UserError
 from captioning.memory import VisualMemory
 from captioning.metrics.reward import CiderReward
 from captioning.runtime.option_checks import require_number, require_whole
-from captioning.text.concepts import coco_namer, concept_namer, concepts
+from captioning.text.concepts import coco_namer, coco_objects, concept_namer, concepts
 from captioning.text.tokenizer import tokenize
 from captioning.text.vocabulary import EOS, PAD, Vocabulary
 
@@ -218,6 +218,23 @@ class ConceptRetrievalDecoder(Decoder[ConceptRetrievalContext, State]):
             for known, captions in zip(weights, words.tolist(), strict=True)
         ]
         return torch.tensor(gains, device=words.device, dtype=torch.float32).view(words.shape[:2])
+
+    def weightiest(self, context: ConceptRetrievalContext) -> tuple[Tensor, Tensor]:
+        """Of COCO's objects other than a person the one that counts most in each image, and how much. -> (B,) each."""
+        weights, kinds = context.weight[:, 1 : len(coco_objects())].max(1)
+        return kinds + 1, weights
+
+    def names_any(self, words: Tensor, kinds: Tensor) -> Tensor:
+        """Whether any caption of an image names the object `kinds` (B,) has for it. words (B, K, T) -> (B,) bool."""
+        there = [
+            any(kind in names for ids in captions for names in self.mentions(ids))
+            for kind, captions in zip(kinds.tolist(), words.tolist(), strict=True)
+        ]
+        return torch.tensor(there, device=words.device, dtype=torch.bool)
+
+    def phrases_of(self, kind: int) -> list[tuple[int, ...]]:
+        """The phrases, as word ids, that name this object and nothing else."""
+        return [phrase for phrase, names in self.naming.items() if names == [kind]]
 
     def mentions(self, ids: Sequence[int]) -> list[list[int]]:
         """The concepts that each mention in a caption may stand for, the longest phrase first."""

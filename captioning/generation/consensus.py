@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from captioning.decoders.base import Context, Decoder
-from captioning.decoders.concept_retrieval import ConceptRetrievalDecoder
+from captioning.decoders.concept_retrieval import ConceptRetrievalContext, ConceptRetrievalDecoder
 from captioning.decoders.domain_gate import DomainGate
 from captioning.decoders.familiarity import STEEPNESS
 from captioning.decoders.retrieval import RetrievalDecoder
@@ -15,6 +15,7 @@ from captioning.decoders.routed import RoutedDecoder
 from captioning.errors import UserError
 from captioning.generation.beam import beam, check_counts
 from captioning.generation.candidates import best_positions
+from captioning.generation.naming import with_the_weightiest_named
 from captioning.generation.output import Generated, generated
 from captioning.runtime.option_checks import require_number
 
@@ -29,6 +30,7 @@ def consensus(
     familiar: float | None = None,
     unsupported: float = 0.0,
     naming: float = 0.0,
+    insist: float | None = None,
     beam_size: int = 10,
     num_captions: int = 1,
     details: bool = False,
@@ -41,7 +43,9 @@ def consensus(
     2015, arXiv:1412.6632, section 8), plus `concept_weight` times that with the captions that a
     `ConceptRetrievalDecoder` finds to name the same, less `unsupported` for each object that it names and neither
     detector nor classifier believes to see, plus `naming` times how much the weightiest object that it names counts,
-    by belief and size, a person left out. A model may have one of the two memories or both, the photos outside.
+    by belief and size, a person left out. With `insist` an object that counts so much (0 to 1) is named by some of the
+    candidates of an image, if need be by a search of half as many beams that is forced to (Anderson et al. 2017,
+    arXiv:1612.00576). A model may have one of the two memories or both, the photos outside.
     `familiar` is how alike the remembered photos are, from -1 to 1, to one of which both memories know as much: both
     weights then are shared out between them, by how much more or less alike they are to the photo at hand.
     A `RoutedDecoder` and a `DomainGate` have one memory for familiar photos, which alone counts there, and the other
@@ -59,12 +63,16 @@ def consensus(
             "captioning remember model=NAME data=NAME output=FOLDER makes one of any other"
         )
     counts = {"weight": weight, "concept_weight": concept_weight, "unsupported": unsupported, "naming": naming}
-    require_number("generation.", **counts)
+    require_number("generation.", **counts, **({} if insist is None else {"insist": insist}))
     for name, value in counts.items():
         if value < 0:
             raise UserError(f"generation.{name} is {value}: it is 0 (beam search alone decides) or above")
     check_counts(num_captions, beam_size)
     words, scores, *_ = beam(decoder, context, beam_size=beam_size, num_captions=beam_size, **options)
+    if insist is not None and words.numel() and (wanted := _named_by(decoder, context)) is not None:
+        words, scores = with_the_weightiest_named(
+            decoder, context, words, scores, *wanted, least=insist, beam_size=max(1, beam_size // 2), **options
+        )
     if words.numel() and routed:
         scores = scores + routed.ranked(reminded, words, weight, concept_weight, unsupported, naming)
     elif words.numel():
@@ -83,3 +91,14 @@ def consensus(
     best = best_positions(scores, num_captions)
     words = words.gather(1, best[..., None].expand(-1, -1, words.shape[-1]))
     return generated(decoder, context, words, scores.gather(1, best), details)
+
+
+def _named_by(decoder: Decoder, context: Any) -> tuple[ConceptRetrievalDecoder, ConceptRetrievalContext] | None:
+    """The decoder that knows what is believed to be in the images, and what that is; None where none does."""
+    if isinstance(decoder, ConceptRetrievalDecoder):
+        return decoder, context
+    if isinstance(decoder, RoutedDecoder):
+        return decoder.other, context.other
+    if isinstance(decoder, (DomainGate, RetrievalDecoder)):
+        return _named_by(decoder.decoder, context.own)
+    return None

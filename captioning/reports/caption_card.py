@@ -32,6 +32,12 @@ STYLE = (
 )
 
 
+SCORE = (
+    "The score is what the search ranked by; it compares captions of one model and is no probability. "
+    "How sure the model is, where it was calibrated, is one: of nothing being named that is not there."
+)
+
+
 class Caption(Protocol):
     """What a card shows of a caption (`captioning.tasks.captioning.caption.Caption`)."""
 
@@ -64,10 +70,12 @@ def card(captions: Sequence[Caption], picture: Image.Image | None) -> str:
 
 def _sentence(caption: Caption, size: tuple[int, int] | None) -> str:
     score = f"score {caption.score:.2f}" if math.isfinite(caption.score) else ""
+    sure = getattr(caption, "confidence", None)
+    score += f" · {sure:.0%} sure" if sure is not None else ""
     width = max(size[0], 360) if size else 480
     return (
         f'<div style="max-width:{width}px"><div class="text">{escape(caption.text)}</div>'
-        f'<div>{"".join(_words(caption, size))}</div><div class="score">{score}</div></div>'
+        f'<div>{"".join(_words(caption, size))}</div><div class="score" title="{SCORE}">{score}</div></div>'
     )
 
 

@@ -19,7 +19,12 @@ from captioning.text.vocabulary import EOS, Vocabulary
 
 @dataclass(frozen=True)
 class Caption:
-    """One sentence about one picture. Prints as its text."""
+    """One sentence about one picture. Prints as its text.
+
+    `score` compares captions of one model and one way of searching; it is no probability, and a high one does not say
+    that the sentence is right. `confidence` does, where the model was calibrated: of captions with 0.8 four of five
+    name something that is there, of COCO's objects, and nothing that is not.
+    """
 
     text: str
     score: float  # what the search ranked by: log-probability as it is normalised there, and agreement if that counts
