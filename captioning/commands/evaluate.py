@@ -53,15 +53,15 @@ def calibrate(predictor: Any, source: Any, config: DictConfig, options: dict[str
     """Writes the model with a confidence that is right on a split, and prints how right it is. -> exit status."""
     from captioning.models.bundle import read_card, require_place, save_bundle
     from captioning.models.shipped import find_model
-    from captioning.tasks.captioning.calibration import calibrated
 
     require_place(Path(config.calibrate))
-    bundle, bins = calibrated(predictor, source, str(config.data.split), **options)
-    print(f"{source.name} {config.data.split}: confidence, share of captions that are right, captions")
+    bundle, bins = predictor.task.calibrated(predictor, source, str(config.data.split), **options)
+    things = predictor.task.things
+    print(f"{source.name} {config.data.split}: confidence, share of {things} that are right, {things}")
     print("\n".join(f"  {sure:6.2f}  {right:6.2f}  {count:6.0f}" for sure, right, count in bins))
     card = read_card(find_model(config.model))
     save_bundle(config.calibrate, bundle, card=card, half=config.half, eight_bit=config.eight_bit)
-    log.info(f"wrote {config.calibrate}: its captions tell how sure they are")
+    log.info(f"wrote {config.calibrate}: its {things} tell how sure they are")
     return 0
 
 

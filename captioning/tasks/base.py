@@ -157,6 +157,14 @@ class Task(nn.Module):
         """Another search for a task that writes words. Raises UserError for one that does not."""
         raise UserError(f"generation= is for models that write words, which {type(self).__name__} does not")
 
+    def calibrated(self, predictor: Any, source: Any, split: str, **options: Any) -> tuple[Any, Any]:
+        """The model of a `Predictor` with a confidence fitted to a split that it was not trained on, and how right it
+        is there: (bins, 3) of mean confidence, share right, number. `options` are those of `predict_split`.
+
+        Raises UserError for a task without a confidence.
+        """
+        raise UserError(f"calibrate=: {type(self).__name__} has no confidence that could be fitted")
+
     def report(
         self,
         path: Path,

@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from captioning.data.source import Source
-from captioning.errors import UserError
 from captioning.metrics.chair import objects_there
 from captioning.models.bundle import Bundle
 from captioning.tasks.captioning.confidence import confidence_of, fit_confidence, is_right, reliability
-from captioning.tasks.captioning.task import Captioning
 from captioning.tasks.predictor import Predictor
 from captioning.text.tokenizer import tokenize
 
@@ -21,11 +19,9 @@ from captioning.text.tokenizer import tokenize
 def calibrated(predictor: Predictor, source: Source, split: str, **options: Any) -> tuple[Bundle, NDArray[np.float64]]:
     """The model with a confidence fitted to a split, and its reliability there (see `reliability`).
 
-    Raises UserError for a model that writes no captions, or where all or none of them are right.
+    Raises UserError where all or none of the captions are right.
     """
     task = predictor.task
-    if not isinstance(task, Captioning):
-        raise UserError(f"calibrate= is for models that write captions, which {type(task).__name__} does not")
 
     def scored(memory, targets):
         return [(found[0].text, found[0].score) for found in task.describe(memory, task.generation)]
@@ -35,7 +31,7 @@ def calibrated(predictor: Predictor, source: Source, split: str, **options: Any)
     there = [objects_there([tokenize(text) for text in e.captions], e.labels) for e in examples]
     right = [is_right(tokenize(found[e.id][0]), those) for e, those in zip(examples, there, strict=True)]
     curve = fit_confidence(scores, right)
-    changed = Captioning.of(task.decoder, task.vocabulary, task.generation, task.parts)
+    changed = task.of(task.decoder, task.vocabulary, task.generation, task.parts)
     changed.confidence = curve
     bins = reliability([confidence_of(score, curve) for score in scores], right)
     return replace(predictor.bundle, task=changed.eval()), bins

@@ -279,6 +279,12 @@ class Captioning(Task):
         self.parts["generation"] = generation
         self.generation, self.validation = instantiate(generation, kind=Callable), None
 
+    def calibrated(self, predictor: Any, source: Any, split: str, **options: Any) -> tuple[Any, Any]:
+        """The model with a confidence of its captions: the share of those that name what is there and nothing else."""
+        from captioning.tasks.captioning.calibration import calibrated
+
+        return calibrated(predictor, source, split, **options)
+
     def report(
         self,
         path: Path,

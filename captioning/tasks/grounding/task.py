@@ -172,9 +172,9 @@ class Grounding(Task):
 
     def found(self, located: Located, places: Tensor, b: int, r: int) -> dict[str, Any]:
         """One phrase as plain data: the `box` around all that is meant, the single `boxes` where these are several, how
-        likely it is that the box is right (`score`) and that anything is meant at all (`there`), and the `point`, the
-        middle of the token that shows it most."""
-        there, sure = located.there[b, r].double(), located.sure[b, r].double()
+        likely it is that the box is right (`score`, and before it was fitted, as log-odds, `odds`) and that anything is
+        meant at all (`there`), and the `point`, the middle of the token that shows it most."""
+        there, odds = located.there[b, r].double(), both(located.there[b, r].double(), located.sure[b, r].double())
         tokens = located.tokens[b, r].float().cpu()
         x1, y1, x2, y2 = places[int(tokens.argmax())].tolist()
         box = located.boxes[b, r].float().cpu()
@@ -183,12 +183,13 @@ class Grounding(Task):
         return {
             "box": list(whole),
             "boxes": boxes.tolist(),
-            "score": float(self.calibrated(both(there, sure))),
+            "score": float(self.probability(odds)),
+            "odds": float(odds),
             "there": float(there.sigmoid()),
             "point": [(x1 + x2) / 2, (y1 + y2) / 2],
         }
 
-    def calibrated(self, odds: Tensor) -> Tensor:
+    def probability(self, odds: Tensor) -> Tensor:
         """Log-odds of a box being right -> its probability (Platt 1999)."""
         factor, shift = self.calibration.to(odds.dtype)
         return (factor * odds + shift).sigmoid()
@@ -240,6 +241,12 @@ class Grounding(Task):
 
     def summary(self) -> str:
         return f"{type(self.text).__name__}, {type(self.head).__name__}"
+
+    def calibrated(self, predictor: Any, source: Any, split: str, **options: Any) -> tuple[Any, Any]:
+        """The model with scores that are as high as boxes are often right on a split."""
+        from captioning.tasks.grounding.calibration import calibrated
+
+        return calibrated(predictor, source, split, **options)
 
     def report(
         self,

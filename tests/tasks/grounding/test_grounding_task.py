@@ -186,3 +186,39 @@ def test_rows_of_what_was_located_are_those_that_are_real():
     found = Located(boxes, boxes[..., 0], boxes[..., 1], boxes, boxes[:, :, None], (boxes,))
     rows = found.rows(torch.tensor([[False, True]]))
     assert rows.boxes.tolist() == [[4, 5, 6, 7]] and rows.stages[0].tolist() == [[4, 5, 6, 7]]
+
+
+def test_a_calibrated_model_is_as_sure_as_it_is_often_right_and_stays_so_when_saved(tmp_path):
+    import numpy as np
+    from tiny_model import pictures
+
+    from captioning.data.source import Source
+
+    class Pictures(Source):
+        name = "made"
+
+        def examples(self, split):
+            return examples()
+
+        def image(self, example):
+            return pictures(6)[example.id]
+
+    bundle = grounding_bundle()
+    locator = Locator(bundle, device="cpu")
+    marked = [
+        replace(e, phrases=tuple(replace(p, boxes=((0, 0, 1, 1),) * bool(p.boxes)) for p in e.phrases))
+        for e in examples()
+    ]
+    Pictures.examples = lambda self, split: marked
+    with torch.no_grad():  # boxes of the whole picture, so that all are right that are there
+        last = bundle.task.head.refine[0].layers[-1]
+        last.weight.zero_(), last.bias.copy_(torch.tensor([0.0, 0.0, 6.0, 6.0]))
+    changed, bins = bundle.task.calibrated(locator, Pictures(), "train", store=None)
+    _, before = locator.predict_split(Pictures(), "train", store=None)
+    _, after = Locator(changed, device="cpu").predict_split(Pictures(), "train", store=None)
+    sure = np.array([one["score"] for those in after.values() for one in those])
+    share = np.mean([bool(p.boxes) for e in marked for p in e.phrases])
+    assert abs(sure.mean() - share) < 0.05 and bins[:, 2].sum() == len(sure)
+    assert before != after and bundle.task.calibration.tolist() == [1.0, 0.0]
+    save_bundle(tmp_path / "model", changed, card="")
+    assert load_bundle(tmp_path / "model").task.calibration.tolist() == changed.task.calibration.tolist()
