@@ -16,7 +16,8 @@ from captioning.files.terminal import complain
 from captioning.media.finding import find_images, names_a_photo
 
 if TYPE_CHECKING:
-    from captioning.tasks.grounding.locator import Location
+    from captioning.tasks.grounding.grounded_captions import GroundedCaption
+    from captioning.tasks.grounding.location import Location
 
 DEFAULT = "flickr8k_grounding"
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
@@ -29,6 +30,12 @@ def locate(
     ] = None,
     model: Annotated[str, typer.Option(help="A model's folder or name.")] = DEFAULT,
     phrases: Annotated[Optional[Path], typer.Option(help="A file with a phrase a line.")] = None,
+    caption: Annotated[
+        bool, typer.Option("--caption", help="Write a sentence for each photo, and locate its noun phrases.")
+    ] = False,
+    captioner: Annotated[
+        Optional[str], typer.Option(help="The model that writes it.", show_default="the shipped")
+    ] = None,
     output: Annotated[
         Optional[Path], typer.Option(help="Draw the boxes: a picture's name, or a folder for several photos.")
     ] = None,
@@ -40,7 +47,7 @@ def locate(
     """Find what phrases mean in photos: captioning locate photo.jpg "the man in red" "a dog" --output found.png
 
     Prints a line for each phrase: its box as x1, y1, x2, y2 in pixels and the probability that it is right, several
-    where several things are meant, or "not there".
+    where several things are meant, or "not there". With --caption phrases need not be given.
 
     Exit status: 0 done, 1 some files could not be read (each named, the others done), 2 bad usage.
     """
@@ -50,25 +57,33 @@ def locate(
         asked += [text.strip() for _, text in read_lines(phrases, "Give a file with one phrase a line.")]
     if not photos:
         raise UserError("no photo is named. Give photos first: captioning locate photo.jpg 'the man in red'")
+    from captioning.media.images import image_size
     from captioning.tasks.grounding.locator import Locator, check_phrases
     from captioning.tasks.load import load
 
-    check_phrases(asked)
+    if asked or not caption:
+        check_phrases(asked)
     files = list(find_images(photos, recursive=recursive))
     drawing = Drawings(output, several=len(files) > 1) if output else None
     locator = load(model, device=device)
     if not isinstance(locator, Locator):
         raise UserError(f"{model} does not locate phrases. Name a model that does: --model runs/NAME/model")
-    alone = len(files) == 1 and len(asked) == 1
+    writer = load(captioner, device=device) if caption else None
+    if writer is not None and not hasattr(writer, "caption"):
+        raise UserError(f"--captioner {captioner} does not write captions. Name a model that does")
+    alone = len(files) == 1 and len(asked) == 1 and not caption
     failures = 0
     for file in files:
         try:
-            from captioning.media.images import image_size
-
-            found = locator.locate(file, asked, least=least)
             size = image_size(file)
+            found = locator.locate(file, asked, least=least) if asked else []
             for one in found:
                 print(line(file, one, size, as_json, alone=alone), flush=True)
+            if writer is not None:
+                grounded = locator.ground(file, writer.caption(file).text, least=least)
+                for text in caption_lines(file, grounded, size, as_json):
+                    print(text, flush=True)
+                found += grounded.locations
             if drawing:
                 drawing.write(file, found)
         except UserError as error:
@@ -86,6 +101,15 @@ def line(file: Path, found: Location, size: tuple[int, int], as_json: bool, *, a
     boxes = "  ".join(",".join(f"{c:.0f}" for c in box.pixels(*size)) for box in found.boxes)
     said = f"{boxes}  {found.box.score:.2f}" if found.boxes else f"not there  {1 - found.there:.2f}"
     return said if alone else f"{printable(name)}\t{printable(found.phrase)}\t{said}"
+
+
+def caption_lines(file: Path, grounded: GroundedCaption, size: tuple[int, int], as_json: bool) -> list[str]:
+    """A caption and behind it the lines of its phrases, or one JSON object."""
+    if as_json:
+        content = {"file": str(file), **grounded.to_dict(size)}
+        return [json.dumps(content, ensure_ascii=not str(file).isprintable())]
+    phrases = [line(file, one, size, False, alone=False) for one in grounded.locations]
+    return [f"{printable(str(file))}\t{printable(grounded.text)}", *phrases]
 
 
 class Drawings:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tiny_answers import answering_bundle
 from tiny_grounding import grounding_bundle
-from tiny_model import pictures
+from tiny_model import pictures, saved_model
 from typer.testing import CliRunner
 
 from captioning.cli import app
@@ -34,9 +34,11 @@ def locate(*words, model):
 def test_one_photo_and_phrase_give_the_box_alone(model, photos):
     found = locate(photos / "a.png", "the red one", "--least", 0, model=model)
     assert found.exit_code == 0 and "\t" not in found.stdout
-    corners, _, score = found.stdout.strip().partition("  ")
-    x1, y1, x2, y2 = map(float, corners.split(","))
-    assert 0 <= x1 <= x2 <= 120 and 0 <= y1 <= y2 <= 60 and 0 <= float(score) <= 1
+    *boxes, score = found.stdout.strip().split("  ")
+    assert boxes and 0 <= float(score) <= 1
+    for box in boxes:
+        x1, y1, x2, y2 = map(float, box.split(","))
+        assert 0 <= x1 <= x2 <= 120 and 0 <= y1 <= y2 <= 60
 
 
 def test_every_phrase_is_looked_for_in_every_photo_in_order(model, photos):
@@ -92,6 +94,21 @@ def test_wrong_input_is_one_sentence_and_status_2(model, photos, monkeypatch, wo
     monkeypatch.chdir(photos)
     found = locate(*words, model=model)
     assert found.exit_code == 2 and said in found.stderr and len(found.stderr.splitlines()) == 1
+
+
+def test_a_caption_is_written_and_its_phrases_located(model, photos, tmp_path):
+    writer = saved_model(tmp_path / "writer")
+    found = locate(photos / "a.png", "--caption", "--captioner", writer, "--json", model=model)
+    assert found.exit_code == 0, found.stderr
+    told = json.loads(found.stdout)
+    words = told["caption"].split()
+    assert told["phrases"] and all(
+        phrase["phrase"] == " ".join(words[slice(*phrase["words"])]) for phrase in told["phrases"]
+    )
+    plain = locate(photos / "a.png", "--caption", "--captioner", writer, model=model).stdout.splitlines()
+    assert plain[0] == f"{photos / 'a.png'}\t{told['caption']}" and len(plain) == 1 + len(told["phrases"])
+    wrong = locate(photos / "a.png", "--caption", "--captioner", model, model=model)
+    assert wrong.exit_code == 2 and "does not write captions" in wrong.stderr
 
 
 def test_a_model_of_another_kind_is_named(photos, tmp_path):

@@ -3,49 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 
 from captioning.boxes import Box
 from captioning.data.defects import says_something
 from captioning.errors import UserError
+from captioning.tasks.grounding.grounded_captions import GroundedCaption
+from captioning.tasks.grounding.location import Location
 from captioning.tasks.predictor import Predictor
+from captioning.text.noun_phrases import noun_phrases
 
 LONGEST = 10_000  # letters of a phrase, far beyond what any model reads
 LEAST = 0.5  # probability of being there at all, below which a phrase means nothing in a picture
-
-
-@dataclass(frozen=True)
-class Location:
-    """Where one phrase is in one picture. Prints as its boxes, or as "not there".
-
-    `boxes` are the single things that are meant: none where that is not there. `box` is around all of them, and the
-    model's best guess where there are none; its score is the probability that it is right (at an IoU of one half).
-    """
-
-    phrase: str
-    boxes: tuple[Box, ...]
-    box: Box
-    there: float  # the probability that what is meant is in the picture
-    attention: np.ndarray = field(repr=False, compare=False)  # (N,) how likely each token shows it, from 0 to 1
-    places: np.ndarray = field(repr=False, compare=False)  # (N, 4) where the tokens are
-
-    @property
-    def found(self) -> bool:
-        return bool(self.boxes)
-
-    def to_dict(self, size: tuple[int, int] | None = None) -> dict[str, Any]:
-        """As JSON has it; boxes in pixels of a picture of `size` (width, height), or else in [0, 1]."""
-        boxes = [box.to_dict(size)["box"] for box in self.boxes]
-        best = self.box.to_dict(size)["box"]
-        sure = {"score": round(self.box.score, 4), "there": round(self.there, 4)}
-        return {"phrase": self.phrase, "boxes": boxes, "best": best, **sure}
-
-    def __str__(self) -> str:
-        return "; ".join(map(str, self.boxes)) if self.boxes else f"{self.phrase}: not there ({1 - self.there:.2f})"
 
 
 class Locator(Predictor):
@@ -88,6 +59,22 @@ class Locator(Predictor):
                 )
             )
         return made[0] if isinstance(phrases, str) else made
+
+    def ground(self, image: Any, captions: str | Sequence[str], *, least: float = LEAST) -> Any:
+        """A caption of a picture whose noun phrases point at boxes (`GroundedCaption`), or a list of them for a list.
+
+        The picture is looked at once. A phrase that means nothing in it has no boxes. Raises UserError naming the
+        picture that cannot be read.
+        """
+        several = [captions] if isinstance(captions, str) else list(captions)
+        phrases = [noun_phrases(caption.split()) for caption in several]
+        asked = [phrase.text for those in phrases for phrase in those]
+        places = iter(self.locate(image, asked, least=least) if asked else ())
+        made = [
+            GroundedCaption(caption, tuple(those), tuple(next(places) for _ in those))
+            for caption, those in zip(several, phrases, strict=True)
+        ]
+        return made[0] if isinstance(captions, str) else made
 
 
 def check_phrases(phrases: Sequence[str]) -> None:
