@@ -1,9 +1,9 @@
 """How much of a training step is the model's: python tests/benchmarks/training.py
 
-Cross-entropy and self-critical steps of Show, Attend and Tell and of a Transformer, through Lightning with its loggers
-and from a feature store, as `captioning train` takes them: time in the model (both passes and the optimiser) over the
-whole time from step to step, and the processor time of the reward over that of the step. Peak
-memory is that of the process.
+Cross-entropy and self-critical steps of Show, Attend and Tell and of a Transformer, and steps of both heads that answer
+questions, through Lightning with its loggers and from a feature store, as `captioning train` takes them: time in the
+model (both passes and the optimiser) over the whole time from step to step, and the processor time of the reward over
+that of the step. Peak memory is that of the process.
 `--compile` measures the step with and without torch.compile instead.
 """
 
@@ -26,6 +26,7 @@ from harness import Figure, report
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from captioning.batches import Examples, TaskData
+from captioning.data.questions import Question, QuestionedExample
 from captioning.decoders.base import Decoder
 from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.decoders.transformer import Transformer
@@ -33,16 +34,20 @@ from captioning.encoders.base import Encoder
 from captioning.example import Example
 from captioning.features.store import FeatureStore
 from captioning.generation.greedy import greedy
+from captioning.heads.answers import AnswerHead, CoAttention, UpDownAnswers
 from captioning.memory import VisualMemory
+from captioning.tasks.base import Task
 from captioning.tasks.captioning.objectives import CrossEntropy, Objective
 from captioning.tasks.captioning.self_critical import SelfCritical
 from captioning.tasks.captioning.task import Captioning
+from captioning.tasks.question_answering.classification import AnswerClassification
 from captioning.text.vocabulary import EOS, Vocabulary
 from captioning.training.callbacks import SeedEveryStep
 from captioning.training.module import TrainingModule
 from captioning.training.schedules import constant
 
 PICTURES, TOKENS, WIDTH, WORDS, BATCH = 256, 49, 1280, 2500, 16
+QUESTIONS, ANSWERS = 5, 1000
 STEPS, WARM = 10, 3
 KNOWN = [f"w{i}" for i in range(WORDS)]
 
@@ -96,18 +101,37 @@ class TimedReward:
             self.seconds.append(time.thread_time() - start)
 
 
-def invented(folder: Path) -> tuple[FeatureStore, list[Example]]:
-    """A store of random memories, and five captions of 8 to 13 words for each."""
+def invented(folder: Path) -> FeatureStore:
+    """A store of random memories."""
     dice = np.random.default_rng(0)
     store = FeatureStore.create(folder, encoder={}, digest="", width=WIDTH, columns=["tokens", "pooled"])
     tokens = torch.from_numpy(dice.standard_normal((PICTURES, TOKENS, WIDTH), np.float32))
     mask = torch.ones(PICTURES, TOKENS, dtype=torch.bool)
     store.append(list(range(PICTURES)), VisualMemory(tokens, mask, tokens.mean(1)))
-    captions = [
-        tuple(" ".join(KNOWN[i % WORDS] for i in dice.zipf(1.3, dice.integers(8, 14))) for _ in range(5))
-        for _ in range(PICTURES)
+    return store
+
+
+def sentence(dice: np.random.Generator, fewest: int, most: int) -> str:
+    return " ".join(KNOWN[i % WORDS] for i in dice.zipf(1.3, dice.integers(fewest, most + 1)))
+
+
+def captioned() -> list[Example]:
+    """Five captions of 8 to 13 words for each picture."""
+    dice = np.random.default_rng(0)
+    return [Example(i, None, tuple(sentence(dice, 8, 13) for _ in range(5))) for i in range(PICTURES)]
+
+
+def questioned() -> list[Example]:
+    """Questions of 5 to 9 words for each picture, whose answers are any of ANSWERS."""
+    dice = np.random.default_rng(0)
+    asked = [
+        tuple(
+            Question(f"{i}/{n}", sentence(dice, 5, 9), (answer,), answer)
+            for n, answer in enumerate(f"a{one}" for one in dice.integers(0, ANSWERS, QUESTIONS))
+        )
+        for i in range(PICTURES)
     ]
-    return store, [Example(id=i, file=None, captions=captions[i]) for i in range(PICTURES)]
+    return [QuestionedExample(i, None, (), questions=those) for i, those in enumerate(asked)]
 
 
 def decoder(kind: str) -> Decoder:
@@ -123,20 +147,30 @@ def decoder(kind: str) -> Decoder:
     return made
 
 
-def measured(kind: str, objective: Objective, compiled: bool = False) -> tuple[float, float, float]:
+def captioning_task(kind: str, objective: Objective) -> Task:
+    vocabulary = Vocabulary(KNOWN)
+    objective.setup(vocabulary, {example.id: example.captions for example in captioned()})
+    task = Captioning.of(decoder(kind), vocabulary, greedy, {"decoder": {}, "generation": {}})
+    task.objective = objective
+    return task
+
+
+def answering_task(head: type[AnswerHead]) -> Task:
+    torch.manual_seed(0)
+    task = AnswerClassification(head={}, objective="softmax")
+    task.fit(questioned())
+    task.build(Stored(), lambda part, kind, **sizes: head(**sizes))
+    return task
+
+
+def measured(task: Task, examples: list[Example]) -> tuple[float, float, float]:
     """Seconds of a step, the model's share of it, and the reward's (0 where there is none)."""
+    objective = getattr(task, "objective", None)
+    reward = getattr(objective, "reward", None)
+    if objective is not None and reward is not None:
+        objective.reward = reward = TimedReward(reward)
     with tempfile.TemporaryDirectory() as folder:
-        store, examples = invented(Path(folder) / "store")
-        vocabulary, encoder = Vocabulary(KNOWN), Stored()
-        objective.setup(vocabulary, {example.id: example.captions for example in examples})
-        reward = getattr(objective, "reward", None)
-        if reward is not None:
-            objective.reward = reward = TimedReward(reward)
-        mouth = decoder(kind)
-        task = Captioning.of(mouth, vocabulary, greedy, {"decoder": {}, "generation": {}})
-        task.objective = objective
-        if compiled:
-            task.compile()
+        store, encoder = invented(Path(folder) / "store"), Stored()
         module = TimedModule(
             encoder,
             task,
@@ -171,16 +205,22 @@ def main() -> int:
     figures = []
     if "--compile" in sys.argv:
         for kind in ("show_attend_tell", "transformer"):
-            plain, fused = (measured(kind, CrossEntropy(), compiled)[0] for compiled in (False, True))
+            tasks = [captioning_task(kind, CrossEntropy()) for _ in range(2)]
+            tasks[1].compile()
+            plain, fused = (measured(task, captioned())[0] for task in tasks)
             figures.append(Figure(f"{kind}, compiled", BATCH / fused, "images/s", 1.0, peer=BATCH / plain, higher=True))
         return report("training_compiled", figures)
     for kind in ("show_attend_tell", "transformer"):
         for name, objective in (("cross-entropy", CrossEntropy()), ("self-critical", SelfCritical())):
-            step, model, reward = measured(kind, objective)
+            step, model, reward = measured(captioning_task(kind, objective), captioned())
             figures.append(Figure(f"{kind}, {name}, time in the model", model, "%", 90, higher=True))
             figures.append(Figure(f"{kind}, {name}", BATCH / step, "images/s", 0, higher=True))
             if reward:
                 figures.append(Figure(f"{kind}, {name}, reward", reward, "%", 5))
+    for name, head in (("up_down answers", UpDownAnswers), ("co-attention answers", CoAttention)):
+        step, model, _ = measured(answering_task(head), questioned())
+        figures.append(Figure(f"{name}, time in the model", model, "%", 90, higher=True))
+        figures.append(Figure(name, BATCH / step, "images/s", 0, higher=True))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     figures.append(Figure("peak memory of all", peak / 2**30, "GiB", 8))
     return report("training", figures)
