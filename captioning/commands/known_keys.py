@@ -99,7 +99,7 @@ def nearest(verb: str, overrides: Iterable[str], groups: Mapping[str, Iterable[s
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    found = []
+    found, chosen, keys = [], [], []
     for text in overrides:
         try:
             override = OverridesParser.create().parse_override(text)
@@ -109,10 +109,16 @@ def nearest(verb: str, overrides: Iterable[str], groups: Mapping[str, Iterable[s
         if group in groups:
             value = override.value()
             asked = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
-            found += [choice(key, one, groups[group]) for one in asked if one not in groups[group]]
+            absent = [choice(key, one, groups[group]) for one in asked if one not in groups[group]]
+            found += absent
+            chosen += [] if absent or override.is_sweep_override() else [text]
         elif not (override.is_add() or override.is_force_add() or override.is_delete()):
-            found += missing(verb, key, groups)
-    return found
+            keys.append(key)
+    try:  # a task, a decoder or an encoder that was chosen has keys of its own
+        known = standard(verb, chosen)
+    except Exception:  # what cannot be composed is said by whoever composes it
+        known = standard(verb)
+    return found + [one for key in keys for one in missing({**dict.fromkeys(groups), **known}, key)]
 
 
 def choice(group: str, name: str, names: Iterable[str]) -> str:
@@ -121,9 +127,8 @@ def choice(group: str, name: str, names: Iterable[str]) -> str:
     return f"there is no {group}={name}." + (f" Did you mean {group}={near[0]}?" if near else "")
 
 
-def missing(verb: str, key: str, groups: Mapping[str, Iterable[str]]) -> list[str]:
-    """What was meant by a key that a verb's configuration does not have."""
-    known: Any = {**dict.fromkeys(groups), **standard(verb)}
+def missing(known: Any, key: str) -> list[str]:
+    """What was meant by a key that a configuration with the `known` ones does not have."""
     way = ""
     for name in key.split("."):
         if not isinstance(known, Mapping):
