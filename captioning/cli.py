@@ -37,6 +37,9 @@ captioning: nothing is said of what to train. `captioning train data=flickr8k` w
 data/flickr8k in runs/flickr8k, for hours; `captioning train experiment=scenes` learns a generated world in minutes, and
 `captioning train data=table data.file=photos.csv` your own captions. `captioning train --help` lists what there is."""
 MOST = 1000  # beams, whose number multiplies the memory a search takes
+ALLOW = Annotated[
+    Optional[list[str]], typer.Option(help="A package of yours whose classes the model may use; may be repeated.")
+]
 HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h", "--help"]}
 
 
@@ -250,18 +253,22 @@ def score(
 
 @app.command()
 def demo(
-    model: Annotated[Optional[str], typer.Option(help="A model's folder or name.", show_default="the shipped")] = None,
+    model: Annotated[
+        Optional[list[str]],
+        typer.Option(help="A model's folder or name; repeated, each has its tab.", show_default="the shipped"),
+    ] = None,
     port: Annotated[Optional[int], typer.Option(min=1, max=65535, help="Port.", show_default="7860 or above")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets others in.")] = "127.0.0.1",
     name: Annotated[Optional[list[str]], typer.Option(help="A name of a proxy before it; may be repeated.")] = None,
     device: Annotated[Optional[str], typer.Option(help="cpu, cuda, cuda:1, ...", show_default="a GPU if any")] = None,
+    allow: ALLOW = None,
 ) -> None:
-    """Try a model in the browser: drop a photo, see the sentences, click a word to see where the model looked."""
+    """Try models in the browser: drop a photo, see the sentences, click a word to see where the model looked."""
 
     def verb() -> int:
         from captioning.demo.serve import run
 
-        return run(model=model, host=host, port=port, device=device, names=name or ())
+        return run(models=model or (), allow=allow or (), host=host, port=port, device=device, names=name or ())
 
     finish(verb)
 

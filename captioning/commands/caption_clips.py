@@ -22,7 +22,8 @@ from captioning.media.confined import READERS
 from captioning.media.excerpt import Excerpt
 from captioning.media.kinds import is_moving, named_clip
 from captioning.media.pictures import as_picture
-from captioning.reports.clip_page import FRAMES, SIDE, ClipPage
+from captioning.reports.clip_page import FRAMES, ClipPage
+from captioning.reports.frame_strip import SIDE
 from captioning.reports.subtitles import KINDS, Cue, clock, subtitles
 from captioning.tasks.captioning.caption import Caption
 from captioning.tasks.captioning.captioner import Captioner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -10,8 +11,9 @@ from captioning.errors import UserError
 from captioning.generation.output import Generated
 from captioning.text.subwords import Subwords
 from captioning.text.tokenizer import tokenize
-from captioning.text.vocabulary import Vocabulary
+from captioning.text.vocabulary import UNK, Vocabulary
 
+LONGEST = 40  # letters of a word whose neighbours are looked for
 SINGLE = ("forbidden_words", "forbidden_endings")  # which would forbid each part of a word by itself
 LISTS = ("forbidden_words", "forbidden_endings", "forced_prefix")
 
@@ -60,7 +62,17 @@ def phrase_ids(option: str, phrase: int | str | Sequence[int], vocabulary: Vocab
         ids = vocabulary.spell(phrase, first=option == "forced_prefix")
     except KeyError as error:
         word = error.args[0]
-        raise UserError(f"generation.{option} holds {word!r}, which is not in the model's vocabulary") from None
+        raise UserError(
+            f"generation.{option} holds {word!r}, which is not in the model's vocabulary{nearest(word, vocabulary)}"
+        ) from None
     if isinstance(vocabulary, Subwords) and option in SINGLE and len(ids) > 1:
         raise UserError(f"generation.{option} holds {phrase!r}, which is {len(ids)} tokens to this model, not one")
     return ids
+
+
+def nearest(word: str, vocabulary: Vocabulary | Subwords) -> str:
+    """The words of a vocabulary that are spelt most like `word`, as the end of a sentence; nothing where none is."""
+    if isinstance(vocabulary, Subwords) or len(word) > LONGEST:
+        return ""
+    found = difflib.get_close_matches(word, vocabulary.words[UNK + 1 :], 3, 0.6)
+    return f"; near to it are {', '.join(found)}" if found else ""

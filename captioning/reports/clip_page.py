@@ -12,20 +12,16 @@ from pathlib import Path
 from PIL import Image
 
 from captioning.files.atomic import write_whole
-from captioning.reports.page import data_uri, document
-from captioning.reports.subtitles import Cue, clock
+from captioning.reports.frame_strip import STYLE as FRAMES_STYLE
+from captioning.reports.frame_strip import frame_strip, minutes
+from captioning.reports.page import document
+from captioning.reports.subtitles import Cue
 
 FRAMES = 8  # of a clip, evenly over its length
-SIDE = 160  # pixels; a larger frame is made smaller for the page
 
 STYLE = """
 .clip { background: var(--card); border: 1px solid var(--rule); border-radius: .7rem; padding: .9rem; 
   margin: 0 0 1rem; }
-.frames { display: grid; gap: .3rem; grid-template-columns: repeat(auto-fit, minmax(min(7rem, 22%), 1fr));
-  margin: 0 0 .6rem; }
-.frames figure { margin: 0; min-width: 0; max-width: 10rem; }
-.frames img { display: block; width: 100%; height: auto; border-radius: .3rem; }
-.frames figcaption { color: var(--soft); font-size: .7rem; line-height: 1.5; }
 .said { margin: 0; font-weight: 600; overflow-wrap: anywhere; }
 .said time { color: var(--soft); font-weight: 400; font-size: .8rem; font-variant-numeric: tabular-nums; }
 """
@@ -43,31 +39,15 @@ class ClipPage:
 
         A single sentence stands for the whole clip; of several the times are shown.
         """
-        figures = []
-        for i, frame in enumerate(frames):
-            picture = frame.convert("RGB")
-            picture.thumbnail((SIDE, SIDE))
-            when = _minutes(float(times[i])) if len(times) else ""
-            figures.append(
-                f'<figure><img src="{data_uri(picture, "JPEG", quality=75)}" width="{picture.width}" '
-                f'height="{picture.height}" alt="{escape(f"{name}, frame {i + 1} of {len(frames)}")}">'
-                + (f"<figcaption>{when}</figcaption>" if when else "")
-                + "</figure>"
-            )
         sentences = []
         for cue in said:
-            when = f"{_minutes(cue.begin)} – {_minutes(cue.end)}" if len(said) > 1 else ""
+            when = f"{minutes(cue.begin)} – {minutes(cue.end)}" if len(said) > 1 else ""
             sentences.append(f'<p class="said">{f"<time>{when}</time> " if when else ""}{escape(cue.text)}</p>')
         self.cards.append(
-            f'<article class="clip"><h3>{escape(name)}</h3><div class="frames">{"".join(figures)}</div>'
+            f'<article class="clip"><h3>{escape(name)}</h3>{frame_strip(name, frames, times)}'
             f"{''.join(sentences)}</article>"
         )
 
     def write(self, path: str | Path) -> Path:
         """Writes the page whole or not at all. Raises UserError where it cannot be written."""
-        return write_whole(path, document(self.title, "\n".join(self.cards), style=STYLE))
-
-
-def _minutes(seconds: float) -> str:
-    """01:02.3"""
-    return clock(round(1000 * seconds)).removeprefix("00:")[:-2]
+        return write_whole(path, document(self.title, "\n".join(self.cards), style=STYLE + FRAMES_STYLE))

@@ -14,8 +14,8 @@ from tiny_model import pictures, tiny_bundle
 
 from captioning import cli
 from captioning.demo import serve as demo
-from captioning.demo.answers import METHODS, answer
 from captioning.demo.samples import sample_pictures
+from captioning.demo.tabs.captioning import METHODS, answer
 from captioning.models import shipped
 from captioning.tasks.captioning.captioner import Captioner
 

@@ -29,7 +29,7 @@ def page(tmp_path_factory):
     from captioning.demo.page import serve
 
     folder = tmp_path_factory.mktemp("page")
-    running = serve(Captioner(tiny_bundle(), device="cpu"), folder, host="127.0.0.1", port=None)
+    running = serve({"tiny": Captioner(tiny_bundle(), device="cpu")}, folder, host="127.0.0.1", port=None)
     yield running.local_url
     running.close(verbose=False)
 
@@ -48,13 +48,13 @@ def browser(page):
         asked: list[str] = []
         tab.on("request", lambda request: asked.append(request.url))
         tab.goto(page)
-        tab.wait_for_selector("#samples img")
+        tab.wait_for_selector("#caption-samples img")
         yield tab, asked
         chromium.close()
 
 
 def shows_map(tab, word: int) -> bool:
-    return tab.locator("#result .word").nth(word).locator(".heat").is_visible()
+    return tab.locator("#caption-result .word").nth(word).locator(".heat").is_visible()
 
 
 def test_a_visitor_uploads_captions_clicks_a_word_and_is_told_what_is_wrong(browser, tmp_path):
@@ -63,31 +63,31 @@ def test_a_visitor_uploads_captions_clicks_a_word_and_is_told_what_is_wrong(brow
     pictures(1, 96)[0].save(photo)
     bad.write_text("no picture")
 
-    tab.set_input_files("#upload input[type=file]", photo)
-    tab.wait_for_selector("#result .captioning-card > img")
-    assert tab.locator("#result .text").count() == 3 and not shows_map(tab, 1)
+    tab.set_input_files("#caption-upload input[type=file]", photo)
+    tab.wait_for_selector("#caption-result .captioning-card > img")
+    assert tab.locator("#caption-result .text").count() == 3 and not shows_map(tab, 1)
 
-    tab.locator("#result .word").nth(1).click()
+    tab.locator("#caption-result .word").nth(1).click()
     tab.mouse.move(0, 0)
     assert shows_map(tab, 1) and not shows_map(tab, 0)
 
-    tab.fill("#forced textarea, #forced input", "ball, elephant")
-    tab.click("#caption")
-    assert "elephant" in tab.locator("#result .refusal").inner_text()
-    tab.fill("#forced textarea, #forced input", "ball")
-    tab.click("#caption")
-    tab.wait_for_selector("#result .text")
-    assert all("ball" in text.lower() for text in tab.locator("#result .text").all_inner_texts())
+    tab.fill("#caption-forced textarea, #caption-forced input", "ball, elephant")
+    tab.click("#caption-button")
+    assert "elephant" in tab.locator("#caption-result .refusal").inner_text()
+    tab.fill("#caption-forced textarea, #caption-forced input", "ball")
+    tab.click("#caption-button")
+    tab.wait_for_selector("#caption-result .text")
+    assert all("ball" in text.lower() for text in tab.locator("#caption-result .text").all_inner_texts())
 
     tab.get_by_label("greedy").check()
-    tab.click("#caption")
-    tab.wait_for_function("document.querySelectorAll('#result .text').length === 1")
+    tab.click("#caption-button")
+    tab.wait_for_function("document.querySelectorAll('#caption-result .text').length === 1")
 
-    tab.click("#samples img >> nth=0")
-    tab.wait_for_function("!document.querySelector('#upload input[type=file]')")
-    tab.click("#upload button[aria-label*=lear]")
-    tab.set_input_files("#upload input[type=file]", bad)
-    assert "bad.jpg is not a picture" in tab.locator("#result .refusal").inner_text()
+    tab.click("#caption-samples img >> nth=0")
+    tab.wait_for_function("!document.querySelector('#caption-upload input[type=file]')")
+    tab.click("#caption-upload button[aria-label*=lear]")
+    tab.set_input_files("#caption-upload input[type=file]", bad)
+    assert "bad.jpg is not a picture" in tab.locator("#caption-result .refusal").inner_text()
 
     hosts = {urlsplit(url).hostname for url in asked if urlsplit(url).scheme in ("http", "https", "ws", "wss")}
     assert hosts == {"127.0.0.1"}
@@ -95,10 +95,51 @@ def test_a_visitor_uploads_captions_clicks_a_word_and_is_told_what_is_wrong(brow
 
 def test_a_visitor_uploads_a_clip(browser, tmp_path):
     tab, _ = browser
-    tab.set_input_files("#upload input[type=file]", write_clip(tmp_path / "clip.mp4"))
-    tab.wait_for_selector("#result .text")
+    tab.set_input_files("#caption-upload input[type=file]", write_clip(tmp_path / "clip.mp4"))
+    tab.wait_for_selector("#caption-result .text")
     said = Captioner(tiny_bundle(), device="cpu").caption(tmp_path / "clip.mp4", num_captions=3)
-    assert tab.locator("#result .text").all_inner_texts() == [one.text for one in said]
+    assert tab.locator("#caption-result .text").all_inner_texts() == [one.text for one in said]
+
+
+@pytest.mark.parametrize("width", [390, 1100])
+def test_on_a_phone_the_answer_stands_above_the_samples_and_beside_them_on_a_desk(browser, width):
+    tab, _ = browser
+    tab.set_viewport_size({"width": width, "height": 800})
+    tab.click("#caption-samples img >> nth=0")
+    tab.wait_for_selector("#caption-result .text")
+    answer, samples, button = (
+        tab.locator(f"#caption-{part}").bounding_box() for part in ("result", "samples", "button")
+    )
+    if width < 768:
+        assert button["y"] + button["height"] <= answer["y"] and answer["y"] + answer["height"] <= samples["y"]
+    else:
+        assert answer["x"] >= samples["x"] + samples["width"] and answer["y"] < samples["y"]
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_of_several_models_the_visitor_chooses_one_and_another_tab_has_its_own(page, tmp_path, monkeypatch):
+    from page_client import Visitor
+
+    from captioning.demo.page import build
+    from captioning.demo.samples import sample_pictures
+
+    models = {name: Captioner(tiny_bundle(kind), device="cpu") for name, kind in
+              (("looks", "show_attend_tell"), ("glances", "show_and_tell"))}  # fmt: skip
+    with build(models, sample_pictures(tmp_path)) as two:
+        two.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, allowed_paths=[str(tmp_path)])
+    try:
+        visitor, file = Visitor(two.local_url), io.BytesIO()
+        image = pictures(1, 64)[0]
+        image.save(file, "PNG")
+        photo = visitor.upload("photo.png", file.getvalue())
+        for name, captioner in models.items():
+            _, html = visitor.ask(photo, model=name)
+            assert f'class="text">{captioner.caption(image, beam_size=1).text}<' in html
+            assert f"Answered by the model {name}." in html
+        kind, said = visitor.ask(photo, model="other")
+        assert kind == "error" or "choose looks, glances" in said
+    finally:
+        two.close(verbose=False)
 
 
 def test_ten_visitors_at_once_all_get_their_own_answer(page):

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 from tiny_model import tiny_bundle
 
-from captioning.demo.answers import MOST_FORCED, answer
 from captioning.demo.hosts import OwnHosts
+from captioning.demo.tabs.captioning import MOST_FORCED, answer
 from captioning.models.bundle import save_bundle
 from captioning.tasks.captioning.captioner import Captioner
 

@@ -49,7 +49,7 @@ def main(count: int = 2000) -> int:
     good = io.BytesIO()
     pictures(1, 96)[0].save(good, "PNG")
     with tempfile.TemporaryDirectory() as folder:
-        page = serve(Captioner(tiny_bundle(), device="cpu"), Path(folder), host="127.0.0.1", port=None)
+        page = serve({"tiny": Captioner(tiny_bundle(), device="cpu")}, Path(folder), host="127.0.0.1", port=None)
         visitor, counts, began = Visitor(page.local_url), {}, time.monotonic()
         for number, (name, content) in enumerate(hostile(count), 1):
             found = verdict(visitor, name, content, folder)

@@ -22,10 +22,14 @@ class Visitor:
             return None
         return sent.json()[0] if sent.status_code == 200 else None
 
-    def ask(self, path: str, method: str = "greedy", count: int = 1, forced: str = "") -> tuple[str, Any]:
-        """("complete", the answer's HTML) or ("error", what the server says instead)."""
+    def ask(
+        self, path: str, method: str = "greedy", count: int = 1, forced: str = "", *, model: str | None = None
+    ) -> tuple[str, Any]:
+        """("complete", the answer's HTML) or ("error", what the server says). `model` is for a page of several."""
         file = {"path": path, "meta": {"_type": "gradio.FileData"}}
-        begun = self.http.post("/call/caption", json={"data": [file, method, count, forced]})
+        begun = self.http.post(
+            "/call/caption", json={"data": [file, method, count, forced, *([model] if model else [])]}
+        )
         if begun.status_code != 200:
             return "error", begun.text
         event = ""

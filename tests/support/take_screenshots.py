@@ -24,20 +24,20 @@ def main(model: str | None = None, photo: str | None = None) -> int:
     from captioning.demo.page import serve
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as player:
-        page = serve(load(model), Path(folder), host="127.0.0.1", port=None)
+        page = serve({model or "flickr8k": load(model)}, Path(folder), host="127.0.0.1", port=None)
         chromium = player.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         tab = chromium.new_page(viewport={"width": 1100, "height": 800})
         tab.set_default_timeout(300_000)
         tab.goto(page.local_url)
-        tab.wait_for_selector("#samples img")
+        tab.wait_for_selector("#caption-samples img")
         if photo:
-            tab.set_input_files("#upload input[type=file]", photo)
+            tab.set_input_files("#caption-upload input[type=file]", photo)
         else:
-            tab.click("#samples img >> nth=0")
-        tab.wait_for_selector("#result .captioning-card > img")
+            tab.click("#caption-samples img >> nth=0")
+        tab.wait_for_selector("#caption-result .captioning-card > img")
         take(tab, "demo.png")
-        if tab.locator("#result .word").count():
-            tab.locator("#result .word").nth(1).click()
+        if tab.locator("#caption-result .word").count():
+            tab.locator("#caption-result .word").nth(1).click()
             take(tab, "demo-word.png")
         chromium.close()
         page.close(verbose=False)
