@@ -31,7 +31,13 @@ def run(config: DictConfig, folder: Path) -> int:
     options = {name: config[name] for name in ("store", "batch_size", "num_workers")}
     if config.calibrate:
         return calibrate(predictor, source, config, options)
-    examples, predictions = predictor.predict_split(source, split, **options)
+    more: dict[str, Any] = {}
+    if config.report and getattr(task, "confidence", None):  # of a model that writes captions and was calibrated
+        examples, found = predictor.predict_split(source, split, predict=task.predict_with_confidence, **options)
+        predictions = {key: text for key, (text, _) in found.items()}
+        more["confidence"] = {key: sure for key, (_, sure) in found.items()}
+    else:
+        examples, predictions = predictor.predict_split(source, split, **options)
     scores = task.score(predictions, examples, metrics=tuple(config.metrics or task.usual_metrics(source)))
     counts = ", ".join(filter(None, (f"{len(predictions):,} {source.things}", task.tally(examples))))
     print(table(scores.corpus, f"{source.name} {split}, {counts}"))
@@ -44,7 +50,9 @@ def run(config: DictConfig, folder: Path) -> int:
     log.info(f"wrote {folder / 'metrics.json'} and {folder / 'predictions.json'}")
     if config.report:
         title = f"{source.name} {split}: what {config.model} says"
-        page = task.report(folder / "report.html", predictor, examples, source, predictions, scores, title=title)
+        page = task.report(
+            folder / "report.html", predictor, examples, source, predictions, scores, title=title, **more
+        )
         log.info(f"wrote {page}: open it in a browser")
     return 0
 

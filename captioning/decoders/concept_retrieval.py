@@ -17,7 +17,7 @@ from captioning.errors import UserError
 from captioning.memory import VisualMemory
 from captioning.metrics.reward import CiderReward
 from captioning.runtime.option_checks import require_number, require_whole
-from captioning.text.concepts import coco_namer, coco_objects, concept_namer, concepts
+from captioning.text.concepts import coco_objects, concept_namer, concepts
 from captioning.text.tokenizer import tokenize
 from captioning.text.vocabulary import EOS, PAD, Vocabulary
 
@@ -92,7 +92,7 @@ class ConceptRetrievalDecoder(Decoder[ConceptRetrievalContext, State]):
             raise UserError("there is nothing to remember: no caption names anything")
         phrases = {
             tuple(vocabulary.ids[word] for word in phrase): [number[name] for name in sorted(names)]
-            for phrase, names in coco_namer().phrases.items()
+            for phrase, names in concept_namer().phrases.items()
             if all(word in vocabulary.ids for word in phrase) and phrase != ("orange",)  # which is mostly a colour
         }
         rows = {
@@ -151,7 +151,7 @@ class ConceptRetrievalDecoder(Decoder[ConceptRetrievalContext, State]):
 
     @cached_property
     def naming(self) -> dict[tuple[int, ...], list[int]]:
-        """Word ids of a phrase -> the concepts that it may name, of COCO's objects."""
+        """Word ids of a phrase -> the concepts that it may name."""
         ids, names = self.phrases.tolist(), self.phrase_names.tolist()
         return {
             tuple(i for i in phrase if i != PAD): [name for name in named if name >= 0]
@@ -198,17 +198,17 @@ class ConceptRetrievalDecoder(Decoder[ConceptRetrievalContext, State]):
     def unsupported(self, context: ConceptRetrievalContext, words: Tensor) -> Tensor:
         """How many of COCO's objects captions name which nobody believes to see. words (B, K, T) -> (B, K).
 
-        Each mention counts one less how sure detector or classifier are of what it may stand for.
+        Each mention counts one less how sure detector or classifier are of what it may stand for, and one where the
+        caption has named the same before, a person left out.
         """
-        belief = context.belief.tolist()
         counts = [
-            [sum(1 - max(sure[n] for n in names) for names in self.mentions(ids)) for ids in captions]
-            for sure, captions in zip(belief, words.tolist(), strict=True)
+            [doubt(self.mentions(ids), sure) for ids in captions]
+            for sure, captions in zip(context.belief.tolist(), words.tolist(), strict=True)
         ]
         return torch.tensor(counts, device=words.device, dtype=torch.float32).view(words.shape[:2])
 
     def salience(self, context: ConceptRetrievalContext, words: Tensor) -> Tensor:
-        """How much the weightiest object other than a person counts that captions name. words (B, K, T) -> (B, K).
+        """How much the weightiest concept other than a person counts that captions name. words (B, K, T) -> (B, K).
 
         Of an image the weightiest of all counts 1 if it is certain, and less the less certain it is.
         """
@@ -220,12 +220,12 @@ class ConceptRetrievalDecoder(Decoder[ConceptRetrievalContext, State]):
         return torch.tensor(gains, device=words.device, dtype=torch.float32).view(words.shape[:2])
 
     def weightiest(self, context: ConceptRetrievalContext) -> tuple[Tensor, Tensor]:
-        """Of COCO's objects other than a person the one that counts most in each image, and how much. -> (B,) each."""
-        weights, kinds = context.weight[:, 1 : len(coco_objects())].max(1)
+        """The concept other than a person that counts most in each image, and how much. -> (B,) each."""
+        weights, kinds = context.weight[:, 1:].max(1)
         return kinds + 1, weights
 
     def names_any(self, words: Tensor, kinds: Tensor) -> Tensor:
-        """Whether any caption of an image names the object `kinds` (B,) has for it. words (B, K, T) -> (B,) bool."""
+        """Whether any caption of an image names the concept `kinds` (B,) has for it. words (B, K, T) -> (B,) bool."""
         there = [
             any(kind in names for ids in captions for names in self.mentions(ids))
             for kind, captions in zip(kinds.tolist(), words.tolist(), strict=True)
@@ -233,7 +233,7 @@ class ConceptRetrievalDecoder(Decoder[ConceptRetrievalContext, State]):
         return torch.tensor(there, device=words.device, dtype=torch.bool)
 
     def phrases_of(self, kind: int) -> list[tuple[int, ...]]:
-        """The phrases, as word ids, that name this object and nothing else."""
+        """The phrases, as word ids, that name this concept and nothing else."""
         return [phrase for phrase, names in self.naming.items() if names == [kind]]
 
     def mentions(self, ids: Sequence[int]) -> list[list[int]]:
@@ -271,6 +271,17 @@ class ConceptRetrievalDecoder(Decoder[ConceptRetrievalContext, State]):
         super()._load_from_state_dict(state, prefix, *rest)
         if all(f"{prefix}{name}" in state for name in MEMORY):
             self.check()
+
+
+def doubt(mentions: Sequence[Sequence[int]], sure: Sequence[float]) -> float:
+    """How much of what a caption names of COCO's objects is not believed to be there, or named twice."""
+    known, total, before = len(coco_objects()), 0.0, set()
+    for names in mentions:
+        if any(name < known for name in names):
+            total += 1 - max(sure[name] for name in names)
+            total += before.issuperset(names) and 0 not in names
+            before.update(names)
+    return total
 
 
 def without_captions(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -29,9 +29,11 @@ def with_the_weightiest_named(
 ) -> tuple[Tensor, Tensor]:
     """Candidates (B, K, T) and scores (B, K), and behind them `beam_size` more, -inf where there are none.
 
-    Of an image whose weightiest object other than a person counts `least` at least, and which no candidate names, they
-    are the best captions in which it is named (`forced_words`). `options` are those of `beam`.
+    Of an image whose weightiest concept other than a person counts `least` at least, and which no candidate names, they
+    are the best captions in which it is named. `options` are those of `beam`; where they force words, nothing is added.
     """
+    if options.pop("forced_words", ()):
+        return words, scores
     kinds, weights = concepts.weightiest(believed)
     named = concepts.names_any(words, kinds)
     groups = defaultdict(list)

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from html import escape
 
 import numpy as np
+from numpy.typing import NDArray
 
 from captioning.metrics.scores import Scores
 from captioning.reports.caption_statistics import CaptionStatistics
+from captioning.reports.line_chart import line_chart
 from captioning.reports.page import Panel, card, document, score_table
 from captioning.reports.page_style import SCRIPT
 
@@ -56,9 +58,14 @@ def ranking(scores: Scores) -> list[str]:
 
 
 def page(
-    title: str, scores: Scores, panels: Mapping[int | str, Panel], statistics: Mapping[str, CaptionStatistics]
+    title: str,
+    scores: Scores,
+    panels: Mapping[int | str, Panel],
+    statistics: Mapping[str, CaptionStatistics],
+    *,
+    reliability: NDArray[np.float64] | None = None,
 ) -> str:
-    """The whole page as HTML text, which needs nothing beside it."""
+    """The whole page as HTML text, which needs nothing beside it. `reliability` is for `sureness`."""
     corpus = {"all pictures": {name: 100 * value for name, value in scores.corpus.items()}}
     names = ranking(scores)
     place = {image: i for i, image in enumerate(scores.images)}
@@ -75,9 +82,25 @@ def page(
     body = (
         f'<section><h2>Scores (x100)</h2><div class="scores">{score_table(corpus)}</div></section>'
         f"<section><h2>The captions in numbers</h2>{facts(statistics)}</section>"
+        f"{'' if reliability is None else sureness(reliability)}"
         f'<section><h2>Best and worst</h2>{tools}<div class="cards">{items}</div></section>'
     )
     return document(title, body, style=STYLE, script=SCRIPT + SORT)
+
+
+def sureness(bins: NDArray[np.float64]) -> str:
+    """A section on how many captions are right among those as sure: bins of mean confidence, share right, number."""
+    points = [(100 * float(sure), 100 * float(right)) for sure, right, _ in bins]
+    lines = {"captions": points, "as right as sure": [(0.0, 0.0), (100.0, 100.0)]}
+    rows = "".join(f"<tr><td>{sure:.0%}</td><td>{right:.0%}</td><td>{n:,.0f}</td></tr>" for sure, right, n in bins)
+    return (
+        "<section><h2>How sure, and how right</h2>"
+        '<p class="hint">A caption is right here where it names something that is there and nothing that is not, of '
+        "COCO's objects, by references and boxes.</p>"
+        f"{line_chart('Right among those as sure (%)', lines, x_label='confidence (%)')}"
+        '<div class="scores"><table><thead><tr><th>confidence</th><th>right</th><th>captions</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div></section>"
+    )
 
 
 def item(number: int, one: Panel, values: Mapping[str, float]) -> str:

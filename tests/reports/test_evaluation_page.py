@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_model import saved_model
+from tiny_model import saved_model, tiny_bundle
 
 from captioning import cli
 from captioning.metrics.scores import Scores
+from captioning.models.bundle import save_bundle
 from captioning.reports.caption_statistics import caption_statistics
 from captioning.reports.evaluation_page import SHOWN, best_and_worst, ranking
 
@@ -21,7 +22,19 @@ WORLD = "data=scenes data.train=30 data.val=40 data.test=5 data.unseen=4 data.si
 def evaluated(tmp_path_factory) -> Path:
     """The folder of an evaluation with its page."""
     folder = tmp_path_factory.mktemp("evaluated")
-    model = saved_model(folder / "model")
+    return evaluation(folder, saved_model(folder / "model"))
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory) -> Path:
+    """That of a model that says how sure it is, of pictures in which an animal is, or is not."""
+    folder = tmp_path_factory.mktemp("calibrated")
+    bundle = tiny_bundle()
+    bundle.task.confidence = {"slope": 0.2, "offset": 0.5}
+    return evaluation(folder, save_bundle(folder / "model", bundle, card="#"))
+
+
+def evaluation(folder: Path, model: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CAPTIONING_CACHE", str(folder / "cache"))
         arguments = [f"model={model}", f"output={folder / 'out'}", "report=true", "metrics=[bleu,rouge,cider]", *WORLD]
@@ -41,6 +54,17 @@ def test_the_page_holds_every_extreme_with_its_references_and_needs_nothing_else
     for name in ("CIDEr", "ROUGE-L", "BLEU-4", "distinct words", "novel captions", "copied word for word"):
         assert name in html
     assert not re.search(r"https?://|src=\"(?!data:)", html)
+
+
+def test_of_a_model_that_is_sure_the_page_shows_how_right_it_is(evaluated, calibrated):
+    html = (calibrated / "report.html").read_text(encoding="utf-8")
+    section = html.split("How sure, and how right")[1].split("</section>")[0]
+    rows = re.findall(r"<tr><td>(\d+)%</td><td>(\d+)%</td><td>(\d+)</td></tr>", section)
+    assert sum(int(count) for *_, count in rows) == 40 and "<svg" in section
+    assert [int(sure) for sure, *_ in rows] == sorted(int(sure) for sure, *_ in rows)
+    assert "How sure" not in (evaluated / "report.html").read_text(encoding="utf-8")
+    same = [json.loads((folder / "predictions.json").read_text()) for folder in (evaluated, calibrated)]
+    assert same[0] == same[1]
 
 
 def test_what_the_page_says_is_what_was_scored(evaluated):

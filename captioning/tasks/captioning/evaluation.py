@@ -6,12 +6,15 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from captioning.data.source import Source
 from captioning.errors import UserError
 from captioning.example import Example
 from captioning.files.atomic import write_whole
+from captioning.metrics.chair import objects_there
 from captioning.metrics.scores import Scores
 from captioning.reports.caption_card import THUMBNAIL
 from captioning.reports.caption_statistics import caption_statistics, flattened
@@ -20,6 +23,8 @@ from captioning.reports.page import Panel
 from captioning.runtime.prefetch import chunks_of
 from captioning.tasks.captioning.caption import Caption
 from captioning.tasks.captioning.captioner import Captioner
+from captioning.tasks.captioning.confidence import is_right, reliability
+from captioning.text.tokenizer import tokenize
 
 log = logging.getLogger("captioning")
 
@@ -74,8 +79,11 @@ def write_gallery(
     scores: Scores,
     *,
     title: str,
+    confidence: Mapping[int | str, float] | None = None,
 ) -> Path:
     """Writes the page about the captions of some examples and returns its path. Raises UserError where it cannot.
+
+    With the `confidence` of each caption it shows how many of those as sure are right.
 
     The pictures shown are captioned once more, for the attention; what differs from what was scored is shown without.
     """
@@ -91,4 +99,14 @@ def write_gallery(
     theirs = caption_statistics(flattened(references), None if same else training)
     shown = [example for example in examples if example.id in chosen]
     cards = looked_at(captioner, source, shown, hypotheses, captioner.strategy({}))
-    return write_whole(path, page(title, scores, cards, {"model": ours, "people": theirs}))
+    bins = reliability_of(examples, hypotheses, confidence) if confidence else None
+    return write_whole(path, page(title, scores, cards, {"model": ours, "people": theirs}, reliability=bins))
+
+
+def reliability_of(
+    examples: Sequence[Example], hypotheses: Mapping[int | str, str], confidence: Mapping[int | str, float]
+) -> NDArray[np.float64]:
+    """Of as many captions in each bin, the least sure first: mean confidence, share right, number. (bins, 3)"""
+    there = [objects_there([tokenize(text) for text in e.captions], e.labels) for e in examples]
+    right = [is_right(tokenize(hypotheses[e.id]), those) for e, those in zip(examples, there, strict=True)]
+    return reliability([confidence[e.id] for e in examples], right)

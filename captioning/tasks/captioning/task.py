@@ -200,6 +200,10 @@ class Captioning(Task):
         """The best caption of each image, by the search of validation where there is one."""
         return [found[0].text for found in self.describe(memory, self.validation or self.generation)]
 
+    def predict_with_confidence(self, memory: VisualMemory, targets: Any) -> list[tuple[str, float | None]]:
+        """The best caption of each image, and how sure it is to be right; None of a model that was not calibrated."""
+        return [(found[0].text, found[0].confidence) for found in self.describe(memory, self.generation)]
+
     def describe(self, memory: VisualMemory, generation: Callable, **options: Any) -> list[list[Caption]]:
         """The captions of every image, best first, with a confidence where this way of searching was calibrated."""
         same = getattr(generation, "func", generation) is getattr(self.generation, "func", self.generation)
@@ -295,11 +299,15 @@ class Captioning(Task):
         scores: Scores,
         *,
         title: str,
+        confidence: Mapping[int | str, float] | None = None,
     ) -> Path:
-        """Best and worst captions by each metric, and what all are like."""
+        """Best and worst captions by each metric, what all are like, and how often they are as right as they are sure.
+
+        `confidence` is that of each caption, of a model that was calibrated."""
         from captioning.tasks.captioning.evaluation import write_gallery
 
-        return write_gallery(path, predictor, examples, source, predictions, scores, title=title)
+        options = {"title": title, "confidence": confidence}
+        return write_gallery(path, predictor, examples, source, predictions, scores, **options)
 
     def predictor(self, bundle: Any, device: str | torch.device | None = None) -> Any:
         """A `Captioner`."""
