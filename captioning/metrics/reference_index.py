@@ -22,7 +22,7 @@ class SampleNgrams:
     groups: Integers  # (E,) (order - 1) * S + sample
     ngrams: Integers  # (E,) number in the index, or -1 where no reference of any image holds it
     counts: Integers  # (E,) occurrences in the sample
-    lengths: Integers  # (S,) words, the end token included
+    lengths: Integers  # (S,) words, the end token included where it counts
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Matches:
 
 
 class ReferenceIndex:
-    """N-gram counts of all references of all images, from word ids; the end token is the last word of a sentence.
+    """N-gram counts of all references of all images, from word ids; with `end` the end token is a sentence's last word.
 
     The tables are plain arrays: an index can be pickled, read by several threads, and inherited by worker processes.
     """
@@ -46,9 +46,10 @@ class ReferenceIndex:
         pad: int = PAD,
         bos: int = BOS,
         eos: int = EOS,
+        end: bool = True,
     ):
         """`references` maps an image id to its captions as word ids, with or without begin, end and padding."""
-        self.pad, self.bos, self.eos = pad, bos, eos
+        self.pad, self.bos, self.eos, self.end = pad, bos, eos, end
         self.index_of = {image: index for index, image in enumerate(references)}
         self.per_image = np.fromiter(map(len, references.values()), np.int64, len(references))  # (I,)
         if not len(self.per_image) or not self.per_image.all():
@@ -65,9 +66,9 @@ class ReferenceIndex:
         return np.fromiter((self.index_of[image] for image in ids), np.int64, len(ids))
 
     def sample_lengths(self, samples: Integers) -> Integers:
-        """Words of each sample up to and with the first end token, or up to the first padding, (S, T) -> (S,)."""
+        """Words of each sample up to the first end token, counted with `end`, or the first padding, (S, T) -> (S,)."""
         longest = samples.shape[1]
-        ends = np.where(samples == self.eos, np.arange(1, longest + 1), longest)
+        ends = np.where(samples == self.eos, np.arange(longest) + self.end, longest)
         pads = np.where(samples == self.pad, np.arange(longest), longest)
         return np.minimum(ends, pads).min(axis=1, initial=longest)
 
@@ -120,7 +121,8 @@ class ReferenceIndex:
         return np.where(inside.reshape(inside.shape + (1,) * (values.ndim - 1)), gathered, 0)
 
     def _sentences(self, sentences: Sequence[NDArray[np.generic]]) -> tuple[Integers, Integers]:
-        """Without begin, end and padding but for one end each: the words of all, and how many each has."""
+        """Without begin, end and padding but for one end each, which without `end` stands only where no word does: the
+        words of all, and how many each has."""
         lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
         words = np.concatenate(sentences).astype(np.int64)
         sentence = np.repeat(np.arange(len(sentences)), lengths)
@@ -129,10 +131,12 @@ class ReferenceIndex:
         over = ((words == self.pad) | (words == self.eos)) & ~begins
         ended = np.cumsum(over) - np.repeat(np.cumsum(np.append(0, over))[np.cumsum(lengths) - lengths], lengths)
         kept = (ended == 0) & ~begins
-        counts = np.bincount(sentence[kept], minlength=len(sentences)) + 1
+        counts = np.bincount(sentence[kept], minlength=len(sentences))
+        closing = (counts == 0) | self.end
+        counts = counts + closing
         closed = np.full(counts.sum(), self.eos)
         inside = np.ones(len(closed), dtype=bool)
-        inside[np.cumsum(counts) - 1] = False
+        inside[(np.cumsum(counts) - 1)[closing]] = False
         closed[inside] = words[kept]
         return closed, counts
 

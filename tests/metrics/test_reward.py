@@ -40,6 +40,24 @@ def test_cider_is_the_plain_formula(batch):
     np.testing.assert_allclose(CiderReward(references)(images, samples), expected, rtol=1e-9, atol=1e-9)
 
 
+def test_without_the_end_cider_is_the_official_scorer(batch):
+    """Over every pair of an image and a caption of it, with the references of these pairs as the corpus."""
+    from pycocoevalcap.cider.cider_scorer import CiderScorer
+
+    references, images, samples = batch
+    images = list(dict.fromkeys(images))  # each image once, so that both count documents alike
+    official = CiderScorer(n=4, sigma=6.0)
+    for image, rows in zip(images, samples, strict=False):
+        official += (spelled(rows[0]), [spelled(one) for one in references[image]])
+    _, expected = official.compute_score()
+    reward = CiderReward(ReferenceIndex({image: references[image] for image in images}, end=False))
+    np.testing.assert_allclose(reward(images, samples[: len(images), :1])[:, 0], expected, rtol=1e-9, atol=1e-9)
+
+
+def spelled(ids):
+    return " ".join(str(word) for word in ids if word > EOS)
+
+
 def as_words(words):
     return [str(word) for word in words]
 

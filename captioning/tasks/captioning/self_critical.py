@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from captioning.decoders.base import Context, Decoder
 from captioning.errors import UserError
+from captioning.generation.beam import beam
 from captioning.generation.constraints import NEVER
 from captioning.generation.greedy import greedy
 from captioning.generation.sampling import sample
@@ -29,19 +30,23 @@ from captioning.text.tokenizer import tokenize
 from captioning.text.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
 
 log = logging.getLogger("captioning")
+CHOICES = {"samples": ("drawn", "beam"), "baseline": ("mean", "mean_of_all", "greedy"), "average": ("words", "places")}
 KINDS = {"cider": CiderReward, "bleu": BleuReward, "rouge": RougeReward}
 
 
 class SelfCritical(Objective):
-    """Policy gradient: -(reward - baseline) * log p of `num_samples` sampled captions an image, averaged over words.
+    """Policy gradient: -(reward - baseline) * log p of `num_samples` captions an image, averaged over their words.
 
-    The reward is a sum of CIDEr-D (0 to 10), sentence BLEU-4 and ROUGE-L (0 to 1), weighted by `cider`, `bleu` and
-    `rouge`, of the sample against all training captions of its image; the end is a word of both, and document
-    frequencies are those of the training captions. The baseline is the greedy caption's reward, or the mean reward of
-    the image's other samples. Words outside the vocabulary stay words of the references, which no sample can say.
+    The captions are `drawn` at random, or the best of a `beam` search (Cornia et al. 2020, arXiv:1912.08226). The reward
+    is a sum of CIDEr-D (0 to 10), sentence BLEU-4 and ROUGE-L (0 to 1), weighted by `cider`, `bleu` and `rouge`, of the
+    sample against all training captions of its image; with `end` the end is a word of both, and document frequencies
+    are those of the training captions. The baseline is the `greedy` caption's reward, the `mean` reward of the image's
+    other samples, or the `mean_of_all` its samples. Averages are over the `words` of all samples, or over the `places`
+    that a sample may have (the most words of a caption), so that a long sample weighs more. Words outside the
+    vocabulary stay words of the references, which no sample can say.
 
     `attention_penalty` weighs the doubly stochastic term as in `CrossEntropy`, over the words of the samples. Without
-    `dropout` the captions are drawn from exactly the distribution whose gradient is taken.
+    `dropout` the captions are drawn from exactly the distribution whose gradient is taken; with it, under another mask.
     """
 
     needs_start = True
@@ -53,25 +58,34 @@ class SelfCritical(Objective):
         bleu: float = 0.0,
         rouge: float = 0.0,
         num_samples: int = 5,
-        baseline: Literal["mean", "greedy"] = "mean",
+        samples: Literal["drawn", "beam"] = "drawn",
+        baseline: Literal["mean", "mean_of_all", "greedy"] = "mean",
+        average: Literal["words", "places"] = "words",
+        end: bool = True,
         attention_penalty: float = 0.0,
         dropout: bool = False,
     ):
         self.weights = {name: weight for name, weight in zip(KINDS, (cider, bleu, rouge), strict=True) if weight}
         self.attention_penalty = attention_penalty
-        self.num_samples, self.baseline, self.dropout = num_samples, baseline, dropout
+        self.num_samples, self.samples, self.baseline, self.dropout = num_samples, samples, baseline, dropout
+        self.average, self.end = average, end
         if not self.weights:
             raise UserError("objective.cider, objective.bleu and objective.rouge are all 0: nothing would be rewarded")
-        if baseline not in ("mean", "greedy"):
-            raise UserError(f"objective.baseline={baseline}: it is mean (of the other samples) or greedy")
-        if num_samples < (2 if baseline == "mean" else 1):
-            raise UserError(f"objective.num_samples={num_samples}: the mean of the other samples needs 2 or more")
+        for name, value, known in (
+            ("samples", samples, "drawn or beam"),
+            ("baseline", baseline, "mean (of the other samples), mean_of_all or greedy"),
+            ("average", average, "words or places"),
+        ):
+            if value not in CHOICES[name]:
+                raise UserError(f"objective.{name}={value}: it is {known}")
+        if num_samples < (1 if baseline == "greedy" else 2):
+            raise UserError(f"objective.num_samples={num_samples}: the mean of samples needs 2 or more")
         self.reward: Reward | None = None
         self.as_words: Worded | None = None
 
     def setup(self, vocabulary: Vocabulary, captions: Mapping[int | str, Sequence[str]]) -> None:
         beyond: dict[str, int] = {}
-        index = ReferenceIndex(reference_ids(vocabulary, captions, beyond))
+        index = ReferenceIndex(reference_ids(vocabulary, captions, beyond), end=self.end)
         self.as_words = Worded(vocabulary, beyond) if isinstance(vocabulary, Subwords) else None
         self.reward = WeightedReward(*((KINDS[name](index), weight) for name, weight in self.weights.items()))
         self.max_words = vocabulary.max_words
@@ -87,7 +101,7 @@ class SelfCritical(Objective):
         *,
         unmirror: Unmirror | None = None,
     ) -> tuple[Tensor, Parts]:
-        samples = sample(decoder, context, num_samples=self.num_samples, max_words=self.max_words).words  # (B, R, T)
+        samples = self.candidates(decoder, context)  # (B, R, T)
         drawn = samples
         if self.baseline == "greedy":
             likeliest = greedy(decoder, context, max_words=self.max_words).words  # (B, 1, T')
@@ -107,18 +121,31 @@ class SelfCritical(Objective):
             rewards = pending.result()
         rewards, baseline = self.compared(rewards)  # (B, R) each
         advantage = torch.from_numpy(rewards - baseline).to(negative_log_likelihood)  # (B, R)
-        loss = mean_over_processes(advantage[..., None].expand_as(real)[real] * negative_log_likelihood)
+        weighted = advantage[..., None].expand_as(real)[real] * negative_log_likelihood  # (words,)
+        if self.average == "places":
+            of_each = torch.zeros_like(real, dtype=weighted.dtype).masked_scatter(real, weighted)  # (B, R, T)
+            weighted = of_each.sum(-1) / self.max_words
+        loss = mean_over_processes(weighted)
         parts = {"loss": loss, **self.figures(drawn[:, -self.num_samples :], rewards, baseline)}
         if self.attention_penalty and attention is not None:
             parts["attention_penalty"] = penalty = doubly_stochastic(attention, real)
             loss = loss + self.attention_penalty * penalty
         return loss, parts
 
+    def candidates(self, decoder: Decoder, context: Context) -> Tensor:
+        """The captions that are compared, (B, R, T): `num_samples` an image, each up to its end."""
+        if self.samples == "drawn":
+            return sample(decoder, context, num_samples=self.num_samples, max_words=self.max_words).words
+        beams = {"beam_size": self.num_samples, "num_captions": self.num_samples}
+        return beam(decoder, context, **beams, max_words=self.max_words).words
+
     def compared(self, rewards: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Rewards of the samples (B, R), or of the greedy caption and the samples (B, 1 + R) -> rewards and baseline
         of the samples, (B, R) each."""
         if self.baseline == "greedy":
             return rewards[:, 1:], np.broadcast_to(rewards[:, :1], rewards[:, 1:].shape)
+        if self.baseline == "mean_of_all":
+            return rewards, np.broadcast_to(rewards.mean(1, keepdims=True), rewards.shape)
         return rewards, (rewards.sum(1, keepdims=True) - rewards) / (rewards.shape[1] - 1)
 
     def figures(self, samples: NDArray[np.int64], rewards: NDArray[np.float64], baseline: NDArray[np.float64]) -> Parts:

@@ -10,6 +10,7 @@ from torch import nn
 from captioning.decoders.show_and_tell import ShowAndTell
 from captioning.decoders.transformer import Transformer
 from captioning.errors import UserError
+from captioning.generation.beam import beam
 from captioning.memory import VisualMemory
 from captioning.tasks.captioning.augmentation import Augmentation
 from captioning.tasks.captioning.collapse import CollapseWatch, share_that_breaks_off
@@ -158,8 +159,53 @@ def test_an_unknown_word_said_earns_nothing():
     assert known > unknown >= 0
 
 
+def test_meshed_memorys_form_is_the_one_worked_out_by_hand():
+    """Beams against their mean, CIDEr-D of the official scorer without an end, 20 places whatever the length: Cornia et
+    al. 2020 (arXiv:1912.08226), equation 11."""
+    from pycocoevalcap.cider.cider_scorer import CiderScorer
+
+    model = decoder("transformer")
+    options = {"num_samples": 3, "samples": "beam", "baseline": "mean_of_all", "average": "places", "end": False}
+    made = objective(**options)
+    loss, parts = made(model, model.prepare(memory()), None, IDS)
+    loss.backward()
+    ours = gradients(model)
+
+    model.zero_grad()
+    beams = beam(model, model.prepare(memory()), beam_size=3, num_captions=3, max_words=6).words
+    assert len({tuple(row) for row in beams[0].tolist()}) == 3
+    texts = [[" ".join(WORDS.words[i] for i in row if i > UNK) for row in rows] for rows in beams.tolist()]
+    rewards = torch.zeros(3, 3)
+    for r in range(3):
+        official = CiderScorer(n=4, sigma=6.0)
+        for b, key in enumerate(IDS):
+            official += (texts[b][r], CAPTIONS[key])
+        rewards[:, r] = torch.from_numpy(official.compute_score()[1])
+    log_p, real, _ = negative_log_likelihoods(model, model.prepare(memory()), beams)
+    of_each = torch.zeros(real.shape).masked_scatter(real, -log_p).sum(-1) / WORDS.max_words
+    (-of_each * (rewards - rewards.mean(1, keepdim=True))).mean().backward()
+    torch.testing.assert_close(ours, gradients(model), rtol=1e-4, atol=1e-6)
+    assert ours.abs().max() > 1e-4
+    assert float(parts["reward"]) == pytest.approx(float(rewards.mean()), abs=1e-6)
+
+
+def test_beams_raise_the_reward_too():
+    torch.manual_seed(0)
+    model, made = decoder("transformer"), objective(samples="beam", baseline="mean_of_all", average="places")
+    optimizer, earned = torch.optim.Adam(model.parameters(), 3e-3), []
+    for _ in range(60):
+        loss, parts = made(model, model.prepare(memory()), None, IDS)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        earned.append(float(parts["reward"]))
+    assert np.mean(earned[-10:]) > 1.5 * np.mean(earned[:10])
+
+
 def test_rewards_without_weight_and_baselines_without_others_are_refused():
-    for options in ({"cider": 0.0}, {"num_samples": 1}, {"num_samples": 0, "baseline": "greedy"}, {"baseline": "best"}):
+    wrong = [{"cider": 0.0}, {"num_samples": 1}, {"num_samples": 0, "baseline": "greedy"}, {"baseline": "best"}]
+    wrong += [{"num_samples": 1, "baseline": "mean_of_all"}, {"samples": "greedy"}, {"average": "captions"}]
+    for options in wrong:
         with pytest.raises(UserError, match="objective"):
             SelfCritical(**options)
 
