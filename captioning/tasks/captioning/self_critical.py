@@ -37,13 +37,13 @@ KINDS = {"cider": CiderReward, "bleu": BleuReward, "rouge": RougeReward}
 class SelfCritical(Objective):
     """Policy gradient: -(reward - baseline) * log p of `num_samples` captions an image, averaged over their words.
 
-    The captions are `drawn` at random, or the best of a `beam` search (Cornia et al. 2020, arXiv:1912.08226). The reward
-    is a sum of CIDEr-D (0 to 10), sentence BLEU-4 and ROUGE-L (0 to 1), weighted by `cider`, `bleu` and `rouge`, of the
-    sample against all training captions of its image; with `end` the end is a word of both, and document frequencies
-    are those of the training captions. The baseline is the `greedy` caption's reward, the `mean` reward of the image's
-    other samples, or the `mean_of_all` its samples. Averages are over the `words` of all samples, or over the `places`
-    that a sample may have (the most words of a caption), so that a long sample weighs more. Words outside the
-    vocabulary stay words of the references, which no sample can say.
+    The captions are `drawn` at random, or the best of a `beam` search (Cornia et al. 2020, arXiv:1912.08226). The
+    reward is a sum of CIDEr-D (0 to 10), sentence BLEU-4 and ROUGE-L (0 to 1), weighted by `cider`, `bleu` and
+    `rouge`, of the sample against all training captions of its image; with `end` the end is a word of both, and
+    document frequencies are those of the training captions. The baseline is the `greedy` caption's reward, the
+    `mean` reward of the image's other samples, or the `mean_of_all` its samples. Averages are over the `words` of
+    all samples, or over the `places` that a sample may have (the most words of a caption), so that a long sample
+    weighs more. Words outside the vocabulary stay words of the references, which no sample can say.
 
     `attention_penalty` weighs the doubly stochastic term as in `CrossEntropy`, over the words of the samples. Without
     `dropout` the captions are drawn from exactly the distribution whose gradient is taken; with it, under another mask.
