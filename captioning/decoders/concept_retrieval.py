@@ -26,6 +26,7 @@ MOST_NAMED = 8  # concepts kept of a group of captions
 FULL = 3  # captions of a group that have to say a concept for it to count in full
 RAREST = 7.0  # log of how rare a concept may count as
 SMALLEST_REGION = 0.35  # how much a region counts beside the square root of its area
+MOST_SURE = 0.99  # that one region or noun makes of a concept
 NOUN = 0.7  # how much a noun of the whole picture counts, in parts of a region that fills it
 
 
@@ -159,7 +160,10 @@ class ConceptRetrievalDecoder(Decoder[ConceptRetrievalContext, State]):
         }
 
     def believed(self, memory: VisualMemory) -> tuple[Tensor, Tensor]:
-        """How much each concept counts in an image, and how sure it is that it is there. -> (B, C) each."""
+        """How much each concept counts in an image, and how sure it is that it is there. -> (B, C) each.
+
+        It counts by all that speaks for it: several regions, or a region and a noun, make it count for more than one.
+        """
         count = len(concepts())
         weight = memory.tokens.new_zeros(len(memory), count + 1, dtype=torch.float32)
         belief = torch.zeros_like(weight)
@@ -168,9 +172,10 @@ class ConceptRetrievalDecoder(Decoder[ConceptRetrievalContext, State]):
         there = (memory.classes >= 0) & memory.mask
         region, scores = memory.classes < count, memory.scores.float()
         sides = (memory.boxes[..., 2:] - memory.boxes[..., :2]).clamp(min=0).float()
-        counts = torch.where(region, scores * (SMALLEST_REGION + sides.prod(-1).sqrt()), NOUN * scores).clamp(max=1)
+        counts = torch.where(region, scores * (SMALLEST_REGION + sides.prod(-1).sqrt()), NOUN * scores)
         places = torch.where(there, memory.classes % count, count)
-        weight.scatter_reduce_(1, places, counts, "amax")
+        weight.scatter_add_(1, places, -counts.clamp(max=MOST_SURE).neg().log1p())  # what each leaves open multiplies
+        weight = 1 - weight.neg().exp()
         belief.scatter_reduce_(1, places, scores, "amax")
         return weight[:, :-1], belief[:, :-1]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from captioning.errors import UserError
 
 MODEL_FILES = ("config.yaml", "weights.safetensors", "vocabulary.json")
-DEFAULT = "flickr8k"
+DEFAULT = "everyday"
 
 
 def shipped_folders() -> tuple[Path, ...]:
