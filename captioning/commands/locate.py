@@ -47,7 +47,8 @@ def locate(
     """Find what phrases mean in photos: captioning locate photo.jpg "the man in red" "a dog" --output found.png
 
     Prints a line for each phrase: its box as x1, y1, x2, y2 in pixels and the probability that it is right, several
-    where several things are meant, or "not there". With --caption phrases need not be given.
+    where several things are meant, or "not there". With --caption phrases need not be given. Where --model writes
+    captions, boxes are around what it looks at when it says the phrase, and their number is no probability.
 
     Exit status: 0 done, 1 some files could not be read (each named, the others done), 2 bad usage.
     """
@@ -58,6 +59,8 @@ def locate(
     if not photos:
         raise UserError("no photo is named. Give photos first: captioning locate photo.jpg 'the man in red'")
     from captioning.media.images import image_size
+    from captioning.tasks.captioning.captioner import Captioner
+    from captioning.tasks.grounding.attention import by_attention
     from captioning.tasks.grounding.locator import Locator, check_phrases
     from captioning.tasks.load import load
 
@@ -66,6 +69,8 @@ def locate(
     files = list(find_images(photos, recursive=recursive))
     drawing = Drawings(output, several=len(files) > 1) if output else None
     locator = load(model, device=device)
+    if isinstance(locator, Captioner):
+        locator = by_attention(locator)
     if not isinstance(locator, Locator):
         raise UserError(f"{model} does not locate phrases. Name a model that does: --model runs/NAME/model")
     writer = load(captioner, device=device) if caption else None

@@ -12,12 +12,13 @@ DETERMINERS = frozenset(
 )
 INSIDE = "of"  # what holds a phrase together: "a group of people"
 NOT_SEEN = frozenset("it he she they them him there who which what".split())
+PUNCTUATION = ".,;:!?\"'()"
 SIDE = 3  # letters that a singular has at least
 
 
 @dataclass(frozen=True)
 class NounPhrase:
-    """A phrase of a caption and the places of its words: from `start` to before `end`."""
+    """A phrase of a caption, without punctuation around it, and the places of its words: `start` to before `end`."""
 
     text: str
     start: int
@@ -42,29 +43,32 @@ def noun_phrases(words: list[str]) -> list[NounPhrase]:
     A phrase ends at a word that mostly stands between phrases (a verb, a preposition, a conjunction), at punctuation,
     and before the next determiner. No grammar is looked at: a verb that is not on the list is taken for a noun.
     """
-    found, start = [], None
-    for i, word in enumerate([*words, "."]):
-        plain = word.lower()
-        new = plain in DETERMINERS and start is not None and words[i - 1].lower() not in (*DETERMINERS, INSIDE)
-        ends = (
-            not any(map(str.isalnum, plain)) or (plain in between() and plain not in DETERMINERS) or plain in NOT_SEEN
-        )
-        if plain == INSIDE and start is not None:
+    found: list[NounPhrase] = []
+    start: int | None = None
+    plain = [word.lower().strip(PUNCTUATION) for word in words]
+    for i, word in enumerate(plain):
+        named = word in DETERMINERS
+        stops = not word or word in NOT_SEEN or (word in between() and not named)
+        begins = named and i and plain[i - 1] not in (*DETERMINERS, INSIDE)
+        if word == INSIDE and start is not None:
             continue
-        if start is not None and (ends or new):
-            found += _phrase(words, start, i)
+        if start is not None and (stops or begins):
+            found += _phrase(words, plain, start, i)
             start = None
-        if start is None and not ends and plain != INSIDE:
+        if start is None and not stops and word != INSIDE:
             start = i
-    return found
+        if start is not None and words[i].rstrip(PUNCTUATION) != words[i]:
+            found += _phrase(words, plain, start, i + 1)
+            start = None
+    return found if start is None else found + _phrase(words, plain, start, len(words))
 
 
-def _phrase(words: list[str], start: int, end: int) -> list[NounPhrase]:
-    while end > start and words[end - 1].lower() == INSIDE:
+def _phrase(words: list[str], plain: list[str], start: int, end: int) -> list[NounPhrase]:
+    while end > start and plain[end - 1] == INSIDE:
         end -= 1
-    if all(word.lower() in DETERMINERS for word in words[start:end]):
+    if all(word in DETERMINERS for word in plain[start:end]):
         return []
-    return [NounPhrase(" ".join(words[start:end]), start, end)]
+    return [NounPhrase(" ".join(words[start:end]).strip(PUNCTUATION), start, end)]
 
 
 def singular(noun: str) -> str:

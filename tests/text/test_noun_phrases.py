@@ -18,6 +18,8 @@ WORDS = st.sampled_from("a the two man dog red shirt of in is running , and beac
         ("A group of people stand on the beach .", ["A group of people", "the beach"]),
         ("two dogs and a cat", ["two dogs", "a cat"]),
         ("a black dog with his brown ball", ["a black dog", "his brown ball"]),
+        ("A woman in a hat is posing for a picture.", ["A woman", "a hat", "a picture"]),
+        ("a dog, a cat and birds!", ["a dog", "a cat", "birds"]),
         ("it is running", []),
         ("", []),
         ("the", []),

@@ -1,0 +1,83 @@
+"""Grounding without boxes: where a captioner looks when it says a phrase (Rohrbach et al. 2016 call it weak)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import box_iou
+
+from captioning.errors import UserError
+from captioning.heads.grounding import Located
+from captioning.layers.positions import grid_cells
+from captioning.memory import VisualMemory
+from captioning.tasks.base import Task
+from captioning.tasks.captioning.captioner import Captioner
+from captioning.tasks.captioning.task import Captioning
+from captioning.tasks.grounding.locator import Locator
+from captioning.tasks.grounding.task import Grounding
+from captioning.text.vocabulary import BOS, EOS, PAD, UNK
+
+NEAR = 0.5  # of the largest weight: the box is around all tokens with so much
+CERTAIN = 20.0  # log-odds: a captioner never says that something is not there
+
+
+@dataclass
+class Looked:
+    """What `Grounding` asks of a context."""
+
+    places: Tensor  # (B, N, 4)
+    mask: Tensor  # (B, N)
+
+
+class AttentionGrounding(Grounding):
+    """The captioner is made to say the phrase, and the mean attention of its words tells where that is.
+
+    Nothing is learned, and no box is seen in training. The point is the token with the highest weight; the box is
+    around all tokens with at least half of that. Its score is the share of the attention that lies in it, no
+    probability; what is not there is not told.
+    """
+
+    def __init__(self, captioner: Captioning):
+        Task.__init__(self)
+        self.captioner = captioner
+        self.vocabulary = captioner.vocabulary
+        self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
+
+    def encode(self, phrase: str) -> list[int]:
+        return [i for i in self.vocabulary.encode(phrase) if i != EOS] or [UNK]
+
+    def locate(self, memory: VisualMemory, words: Tensor) -> tuple[Looked, Located]:
+        """Raises UserError for a captioner that attends to nothing, or to no places."""
+        decoder: nn.Module = self.captioner.decoder
+        begin = torch.full_like(words[..., :1], BOS)
+        attention = decoder.forward_features(decoder.prepare(memory), torch.cat([begin, words[..., :-1]], -1)).attention
+        if attention is None or memory.times is not None:
+            raise UserError("this captioner looks at no places of a picture: it cannot tell where a phrase is")
+        own = attention.shape[-1]  # places; behind them a decoder may have tokens of its own
+        real = (words != PAD).float()  # (B, R, T)
+        weights = (attention.float() * real[..., None]).sum(2) / real.sum(2, keepdim=True).clamp(min=1)  # (B, R, N)
+        places = (grid_cells(memory.mask) if memory.boxes is None else memory.boxes).float()[:, :own]
+        mask = memory.mask[:, :own]
+        weights = weights.masked_fill(~mask[:, None], 0.0)
+        much = weights >= NEAR * weights.amax(-1, keepdim=True).clamp(min=1e-12)  # (B, R, N)
+        edges = places[:, None].expand(-1, words.shape[1], -1, -1)
+        low = edges[..., :2].masked_fill(~much[..., None], 1.0).amin(2)
+        high = edges[..., 2:].masked_fill(~much[..., None], 0.0).amax(2)
+        boxes = torch.cat([low, high], -1)
+        inside = torch.stack([(box_iou(b, p) > 0) * w for b, p, w in zip(boxes, places, weights, strict=True)]).sum(-1)
+        share = (inside / weights.sum(-1).clamp(min=1e-12)).clamp(1e-6, 1 - 1e-6)
+        tokens = weights.clamp(min=1e-12).log().masked_fill(~mask[:, None], torch.finfo(torch.float32).min)
+        there = torch.full_like(share, CERTAIN)
+        return Looked(places, mask), Located(boxes, there, torch.logit(share), tokens, edges)
+
+    def config(self) -> dict[str, Any]:
+        raise UserError("where a captioner looks is not kept as a model: keep the captioner")
+
+
+def by_attention(captioner: Captioner) -> Locator:
+    """A `Locator` that looks where a captioner does."""
+    bundle = replace(captioner.bundle, task=AttentionGrounding(captioner.task))
+    return Locator(bundle, device=captioner.device)
