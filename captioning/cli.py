@@ -108,12 +108,15 @@ def caption(
         list[Path],
         typer.Argument(help="Photos, clips, folders of them, addresses, or - for standard input.", show_default=False),
     ],
-    model: Annotated[Optional[str], typer.Option(help="A model's folder or name.", show_default="the shipped")] = None,
+    model: Annotated[
+        Optional[str], typer.Option(help="A folder, a name, or OWNER/MODEL.", show_default="the shipped")
+    ] = None,
     beam_size: Annotated[
         Optional[int], typer.Option(min=1, max=MOST, help="Beams; 1 is greedy.", show_default="the model's")
     ] = None,
     num_captions: Annotated[int, typer.Option(min=1, max=MOST, help="Captions for each photo, best first.")] = 1,
     prefix: Annotated[Optional[str], typer.Option(help="The words that each sentence begins with.")] = None,
+    prompt: Annotated[Optional[str], typer.Option(help="What a model that can be asked is asked.")] = None,
     word: Annotated[Optional[list[str]], typer.Option(help="A word or phrase to contain; may be repeated.")] = None,
     min_words: Annotated[Optional[int], typer.Option(min=1, max=MOST, help="Words at least.")] = None,
     max_words: Annotated[Optional[int], typer.Option(min=1, max=MOST, help="Words at most.")] = None,

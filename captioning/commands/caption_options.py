@@ -13,7 +13,15 @@ from captioning.commands.caption_files import Existing
 from captioning.commands.introduction import introduce
 from captioning.errors import UserError
 
-GENERATION = ("beam_size", "min_words", "max_words", "temperature", "top_p", "seed")  # as the library calls them, too
+GENERATION = (
+    "beam_size",
+    "min_words",
+    "max_words",
+    "temperature",
+    "top_p",
+    "seed",
+    "prompt",
+)  # as the library calls them, too
 
 
 def run(

@@ -33,6 +33,7 @@ class Encoder(nn.Module):
     width: int
     size: int
     takes: Literal["image", "clip"] = "image"
+    storable = True  # whether a feature store can keep what it returns
 
     def __init__(self, *, finetune: bool = False):
         super().__init__()

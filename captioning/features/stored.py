@@ -57,7 +57,7 @@ def stored(
     """
     if isinstance(encoder, Imported):
         return convert.imported_store(where, source, encoder, config, examples)
-    if where is None or encoder.finetune:
+    if where is None or encoder.finetune or not encoder.storable:
         # Where pictures are left out, those of a damaged body have to be known before a batch of training meets them.
         skipping = getattr(source, "on_missing", None) == "skip"
         return None, {example.id for example in source.readable(examples, decode=skipping)}

@@ -31,10 +31,14 @@ def load(
 def find_bundle(model: str | Path, allow: Sequence[str] = ()) -> Bundle:
     """The finished model that a name or folder means, one in the layout of the model hub among them."""
     if is_of_hub(model):
-        from captioning.models.published.importing import import_checkpoint
+        from captioning.models.published.hub import can_be_imported, fetch, import_hub
+        from captioning.tasks.captioning.generating import generating_bundle
         from captioning.tasks.captioning.published import as_bundle
 
-        return as_bundle(import_checkpoint(Path(model)))
+        folder = Path(model) if is_hub_folder(Path(model)) else fetch(str(model))
+        if can_be_imported(folder):
+            return as_bundle(import_hub(folder, str(model)))
+        return generating_bundle(folder, str(model))
     return load_bundle(find_model(model), allow=allow)
 
 

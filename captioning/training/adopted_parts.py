@@ -88,6 +88,7 @@ def parts_of(start: str | Path) -> dict[str, Any]:
     """The configuration of a model, one of the model hub among them: encoder and task."""
     if is_of_hub(start):
         bundle = find_bundle(start)
+        bundle.task.texts()  # raises where it is used as it is, and has nothing that a run could go on with
         return {"encoder": bundle.encoder_config, "task": bundle.task.config()}
     return whole_config(find_model(start))
 

@@ -26,8 +26,9 @@ from captioning.models.published.weights import NEVER_SAID, Weights, fill, read_
 from captioning.text.subwords import Subwords
 from captioning.text.vocabulary import BOS, EOS, PAD, UNK
 
-WANTED = ("*.json", "*.safetensors", "pytorch_model.bin", "vocab.txt", "merges.txt")
+WANTED = ("*.json", "*.safetensors", "pytorch_model*.bin", "vocab.txt", "merges.txt", "*.jinja", "*.model")
 LONGEST = 128  # tokens of a caption for which places are kept
+JOINED = {"encoder": ("vit", "deit", "swin"), "decoder": ("gpt2", "bert")}
 ACTIVATIONS = {"gelu": "gelu", "relu": "relu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
 NEEDS = "captioners of the model hub need: pip install captioning[hub]"
 
@@ -52,7 +53,10 @@ def import_hub(folder: Path, name: str | None = None) -> Published:
     config = read_config(folder)
     kind = str(config.get("model_type"))
     if kind not in KINDS:
-        raise UserError(f"{folder}/config.json describes a {kind}; what becomes a model here is {', '.join(KINDS)}")
+        raise UserError(
+            f"{folder}/config.json describes a {kind}; what becomes a model here is {', '.join(KINDS)}. "
+            "captioning caption --model uses further kinds as they are"
+        )
     file = find_weights(folder)
     content = read_tensors(file)
     tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
@@ -63,6 +67,15 @@ def import_hub(folder: Path, name: str | None = None) -> Published:
         raise UserError(
             f"{folder}/config.json does not describe a {kind} that is known here: {one_line(error)}"
         ) from None
+
+
+def can_be_imported(folder: Path) -> bool:
+    """Whether a folder holds what `import_hub` makes a model of. Raises UserError where that cannot be read."""
+    config = read_json(folder / "config.json")
+    if config.get("model_type") != "vision-encoder-decoder":
+        return config.get("model_type") in KINDS
+    parts = [part.get("model_type") if isinstance(part := config.get(name), dict) else None for name in JOINED]
+    return all(part in known for part, known in zip(parts, JOINED.values(), strict=True))
 
 
 def read_config(folder: Path) -> dict[str, Any]:

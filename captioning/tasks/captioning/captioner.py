@@ -144,6 +144,8 @@ class Captioner(Predictor):
         every way of generating knows is kept of the bundle's own options. A limit on words gives way to the other one
         where that is asked for and it is the bundle's own.
         """
+        if "prompt" in options:
+            raise UserError("prompt: this model is asked nothing, it only looks; its words begin with forced_prefix")
         own = self.task.generation
         beams = (beam, consensus)
         for ways, words in (
