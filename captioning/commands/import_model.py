@@ -18,8 +18,8 @@ def import_model(
 ) -> int:
     """Make a model of a published checkpoint.
 
-    Of the model hub: BLIP, ViT with GPT-2 or BERT, GIT. Of the authors of papers: ImageCaptioning.pytorch, AoANet,
-    meshed-memory and sgrvinod's tutorial.
+    Of the model hub: BLIP, GIT, and ViT, DeiT or Swin with GPT-2 or BERT. Of the authors of papers:
+    ImageCaptioning.pytorch, AoANet, meshed-memory and sgrvinod's tutorial.
     """
     from captioning.models.bundle import require_place, save_bundle
     from captioning.models.published.importing import import_checkpoint

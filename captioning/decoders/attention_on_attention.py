@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from captioning.decoders.base import Context, Decoder, DecoderFeatures, State, StepOutput
+from captioning.layers.channel_scale import ChannelScale
 from captioning.layers.deviation_norm import NormBy, norm_class
 from captioning.layers.dropout import Dropout
 from captioning.layers.linear import Linear
@@ -93,17 +94,21 @@ class AttentionOnAttention(Decoder[AttentionOnAttentionContext, AttentionOnAtten
         token_positions: bool = False,
         pre_norm: bool = False,
         query_norm: bool = False,
+        scale_tokens: bool = False,
         norm_eps: float = 1e-5,
         norm_by: NormBy = "variance",
     ):
         """`token_positions` adds where tokens are to what they are, which the paper leaves to the features.
 
         The authors' code differs from their paper by `pre_norm`, which normalises before each refining layer and after
-        the last, `query_norm`, which normalises what the LSTM looks with, and `norm_by` deviation.
+        the last, `query_norm`, which normalises what the LSTM looks with, and `norm_by` deviation; `scale_tokens` has a
+        factor and a shift for each channel of the projected tokens.
         """
         super().__init__()
         norm = norm_class(norm_by, norm_eps)
         self.project = nn.Sequential(Linear(visual_width, width), nn.ReLU(), Dropout(dropout))
+        if scale_tokens:
+            self.project.append(ChannelScale(width))
         self.refine = nn.ModuleList(
             Refiner(width, heads, dropout, attention_dropout, pre_norm, norm(width)) for _ in range(refining_layers)
         )

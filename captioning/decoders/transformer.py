@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from captioning.decoders.base import Context, Decoder, DecoderFeatures, StepOutput
 from captioning.decoders.word_state import WordState
 from captioning.errors import UserError
+from captioning.layers.channel_scale import ChannelScale
 from captioning.layers.deviation_norm import NormBy, norm_class
 from captioning.layers.dropout import Dropout
 from captioning.layers.key_value_cache import WordCache
@@ -26,7 +27,7 @@ from captioning.text.vocabulary import PAD
 
 Norm = Callable[[int], nn.LayerNorm]
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "gelu_tanh": partial(nn.GELU, approximate="tanh")}
-PROJECTIONS = ("normalised", "rectified", "linear", "linear_normalised", "none")
+PROJECTIONS = ("normalised", "rectified", "rectified_scaled", "linear", "linear_normalised", "none")
 
 
 @dataclass
@@ -74,7 +75,8 @@ def project_tokens(visual_width: int, width: int, kind: str, dropout: float, nor
     """From the encoder's width to the decoder's.
 
     "normalised" first, then a linear layer: encoders differ in scale by orders of magnitude, which places of unit size
-    must not be lost under. "rectified": a linear layer, then a ReLU. "linear": that layer alone; "linear_normalised":
+    must not be lost under. "rectified": a linear layer, then a ReLU; "rectified_scaled": then a factor and a
+    shift for each channel. "linear": that layer alone; "linear_normalised":
     with a norm after it. "none": tokens stay what they are.
     """
     if kind not in PROJECTIONS:
@@ -85,6 +87,7 @@ def project_tokens(visual_width: int, width: int, kind: str, dropout: float, nor
         layers = nn.Sequential(norm(visual_width), Linear(visual_width, width))
     else:
         after = {"rectified": [nn.ReLU(), Dropout(dropout)], "linear_normalised": [norm(width)]}
+        after["rectified_scaled"] = [nn.ReLU(), Dropout(dropout), ChannelScale(width)]
         layers = nn.Sequential(Linear(visual_width, width), *after.get(kind, ()))
     nn.init.xavier_uniform_(next(layer for layer in layers if isinstance(layer, Linear)).weight)
     return layers
@@ -207,7 +210,9 @@ class Transformer(Decoder[TransformerContext, WordState]):
         longest: int = 64,
         token_positions: bool = True,
         tied: bool = False,
-        projection: Literal["normalised", "rectified", "linear", "linear_normalised", "none"] = "normalised",
+        projection: Literal[
+            "normalised", "rectified", "rectified_scaled", "linear", "linear_normalised", "none"
+        ] = "normalised",
         pre_norm: bool = True,
         activation: Literal["relu", "gelu", "gelu_tanh"] = "relu",
         scaled: bool = True,

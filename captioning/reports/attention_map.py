@@ -34,7 +34,7 @@ def heat_map(
 
     `weights` (N,) belong to the cells of a `grid` (rows, columns), from left to right and from top to bottom, or to
     `boxes` (N, 4), x1 y1 x2 y2 in [0, 1]. Without either the grid is taken to be square, behind the class token of a
-    vision Transformer where there is one. `size` is (width, height).
+    vision Transformer, or DeiT's two, where there are such. `size` is (width, height).
     Boxes may overlap: a pixel counts with the heaviest that covers it. Weights that are not finite count as 0.
     Raises ValueError where the number of weights does not match.
     """
@@ -52,8 +52,9 @@ def heat_map(
 
 
 def class_tokens(count: int) -> int:
-    """How many of so many tokens stand before those of a square grid: one or none."""
-    return int(count > 1 and math.isqrt(count) ** 2 != count and math.isqrt(count - 1) ** 2 == count - 1)
+    """How many of so many tokens stand before those of a square grid: none, a class token, or DeiT's two."""
+    possible = [more for more, least in ((0, 1), (1, 2), (2, 6)) if count >= least]
+    return next((more for more in possible if math.isqrt(count - more) ** 2 == count - more), 0)
 
 
 def heat_layer(heat: np.ndarray, ramp: np.ndarray = RAMP) -> Image.Image:

@@ -21,6 +21,8 @@ FAMILIES = {  # backbone -> cells a side at 96 pixels
     "test_vit": 6,  # a class token
     "test_vit3": 6,  # pooled, no class token
     "deit_tiny_distilled_patch16_224": 6,  # two prefix tokens
+    "vit_xsmall_patch16_clip_224": 6,  # CLIP's tower
+    "vit_base_patch32_siglip_256": 3,  # SigLIP's, which has no class token
 }
 
 
@@ -53,6 +55,19 @@ def test_every_family_gives_a_token_a_cell_in_reading_order(backbone):
     for change, (row, column) in zip(moved.view(4, side, side), corners.values(), strict=True):
         means = [change[quarter == r][:, quarter == c].mean().item() for r in (0, 1) for c in (0, 1)]
         assert max(means) == means[2 * row + column], f"the corner {row, column} changed {means}"
+
+
+@pytest.mark.parametrize(
+    ("backbone", "mean"),
+    [("vit_xsmall_patch16_clip_224", (0.481, 0.458, 0.408)), ("vit_base_patch32_siglip_256", (0.5,) * 3)],
+)
+def test_a_tower_of_clip_or_siglip_is_shown_pixels_as_it_was_trained_on(backbone, mean):
+    encoder = tiny(backbone=backbone, size=64)
+    torch.testing.assert_close(encoder.mean.flatten() / 255, torch.tensor(mean), atol=1e-3, rtol=0)
+    pixels = (noise(1).float() - encoder.mean) / encoder.std
+    with torch.inference_mode():
+        theirs = encoder.backbone.forward_features(pixels)[:, encoder.backbone.num_prefix_tokens :]
+        torch.testing.assert_close(encoder(noise(1)).tokens, theirs, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,43 @@ def test_a_model_of_image_captioning_pytorch_says_the_same(checkpoints, name):
         ]
 
 
+@pytest.mark.parametrize("name", ["transformer", "aoa"])
+@pytest.mark.parametrize("kind", [1, 2])
+def test_batch_norms_around_a_projection_are_read(checkpoints, tmp_path, name, kind):
+    """Norms that together change nothing, each of which does by itself."""
+    folder = checkpoints / "image_captioning_pytorch" / name
+    state, random = torch.load(folder / "model.pth"), torch.Generator().manual_seed(0)
+    weight, bias = state.pop("att_embed.0.weight"), state.pop("att_embed.0.bias")
+
+    def batch_norm(width: int) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
+        mean, variance, factor, shift = (torch.rand(width, generator=random) + 0.5 for _ in range(4))
+        parts = {"running_mean": mean, "running_var": variance, "weight": factor, "bias": shift}
+        scale = factor / (variance + 1e-5).sqrt()
+        return {**parts, "num_batches_tracked": torch.tensor(1)}, scale, shift - mean * scale
+
+    first, scale, shift = batch_norm(weight.shape[1])
+    weight = weight / scale
+    bias = bias - weight @ shift
+    norms = {0: first}
+    if kind == 2:
+        last, scale, shift = batch_norm(len(weight))
+        last["bias"] = last["bias"] - shift  # no shift is left, and the factor can be taken out before the ReLU
+        weight, bias, norms[4] = weight / scale[:, None], bias / scale, last
+    state |= {f"att_embed.{place}.{part}": value for place, norm in norms.items() for part, value in norm.items()}
+    torch.save(state | {"att_embed.1.weight": weight, "att_embed.1.bias": bias}, tmp_path / "model.pth")
+    infos = as_dict(read_pickle(next(folder.glob("infos*"))))
+    options = vars(infos["opt"]) if not isinstance(infos["opt"], dict) else infos["opt"]
+    side = {"opt": {**as_dict(options), "use_bn": kind}, "vocab": infos["vocab"]}
+    (tmp_path / "infos.json").write_text(json.dumps(side, default=str))
+    expected = read(folder / "expected.npz")
+    memory = VisualMemory(expected["att_feats"], expected["att_masks"] > 0, expected["fc_feats"])
+    plain, ours = import_checkpoint(folder), import_checkpoint(tmp_path)
+    words = torch.tensor([[[BOS, 5, 6, 7]]] * 3)
+    with torch.no_grad():
+        theirs, ours = (one.decoder(one.decoder.prepare(memory), words) for one in (plain, ours))
+    assert (ours - theirs).abs().max() < 1e-4
+
+
 def clean(ids: list[int]) -> list[int]:
     return [i for i in ids if i not in (EOS, PAD)]
 

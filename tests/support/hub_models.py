@@ -84,13 +84,34 @@ def blip(folder: Path):
 
 
 def vit_gpt2(folder: Path):
-    from transformers import GPT2Config, VisionEncoderDecoderConfig, VisionEncoderDecoderModel, ViTConfig
+    from transformers import ViTConfig
+
+    vision = ViTConfig(hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4, image_size=32,
+                       patch_size=8)  # fmt: skip
+    return with_gpt2(folder, vision, "ViTImageProcessor")
+
+
+def deit_gpt2(folder: Path):
+    from transformers import DeiTConfig
+
+    vision = DeiTConfig(hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4,
+                        image_size=32, patch_size=8)  # fmt: skip
+    return with_gpt2(folder, vision, "DeiTImageProcessor", do_center_crop=False)
+
+
+def swin_gpt2(folder: Path):
+    from transformers import SwinConfig
+
+    vision = SwinConfig(embed_dim=16, depths=[2, 1], num_heads=[2, 4], window_size=4, image_size=32, patch_size=4)
+    return with_gpt2(folder, vision, "ViTImageProcessor")
+
+
+def with_gpt2(folder: Path, vision, reader: str, **pixels):
+    from transformers import GPT2Config, VisionEncoderDecoderConfig, VisionEncoderDecoderModel
 
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = byte_level(folder)
     end = tokenizer.eos_token_id
-    vision = ViTConfig(hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4, image_size=32,
-                       patch_size=8)  # fmt: skip
     text = GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=2, n_head=4, n_positions=40, bos_token_id=end,
                       eos_token_id=end, add_cross_attention=True, is_decoder=True)  # fmt: skip
     config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(vision, text)
@@ -100,7 +121,7 @@ def vit_gpt2(folder: Path):
     larger(model)
     model.tie_weights()
     model.save_pretrained(folder)
-    processor(folder, "ViTImageProcessor", {"height": 32, "width": 32}, resample=2)
+    processor(folder, reader, {"height": 32, "width": 32}, resample=2, **pixels)
     return model, tokenizer
 
 
@@ -146,4 +167,5 @@ def git(folder: Path):
     return model, tokenizer
 
 
-KINDS = {"blip": blip, "vit_gpt2": vit_gpt2, "vit_bert": vit_bert, "git": git}
+KINDS = {"blip": blip, "vit_gpt2": vit_gpt2, "vit_bert": vit_bert, "deit_gpt2": deit_gpt2, "swin_gpt2": swin_gpt2,
+         "git": git}  # fmt: skip

@@ -15,6 +15,7 @@ from captioning.demo.tab import Tab
 from captioning.errors import UserError
 from captioning.generation.beam import beam, diverse_beam
 from captioning.generation.consensus import consensus
+from captioning.models.published.generating import generate
 from captioning.reports.caption_card import card
 from captioning.tasks.captioning.captioner import Captioner
 
@@ -77,6 +78,8 @@ def remark(captions: Sequence[Any], picture: Image.Image | None) -> str:
 def meaning(captioner: Captioner, options: Mapping[str, Any]) -> str:
     """What the score of a caption says, for the search that these options ask for."""
     strategy = captioner.strategy(options)
+    if strategy.func is generate:
+        return f"The score is {MEANINGS['average']}, or of their parts; nearer to zero is likelier."
     if strategy.func not in (beam, diverse_beam, consensus):
         return f"The score is {MEANINGS['none']}; nearer to zero is likelier."
     divided = {name: one.default for name, one in signature(beam).parameters.items()} | dict(strategy.keywords)

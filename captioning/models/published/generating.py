@@ -33,7 +33,7 @@ class Written(NamedTuple):
     """One text about a picture."""
 
     text: str
-    score: float  # mean log-probability of a token by beams as transformers has it, else their sum
+    score: float  # the mean log-probability of a token, the end among them; of beams as transformers has it
     words: list[str]
     log_probabilities: list[float]  # one a word, then one of the end where it ended by itself
 
@@ -267,4 +267,5 @@ def written(tokenizer: Any, ids: Sequence[int], chances: Sequence[float], score:
             spent[min(max(len(so_far), 1), len(words)) - 1] += chances[place]
     after = (real[-1] + 1) if real else 0
     ends = [chances[after]] if after < len(ids) and ids[after] in special else []
-    return Written(text, sum(spent) + sum(ends) if score is None else score, words, spent + ends)
+    mean = sum(spent + ends) / max(1, len(real) + len(ends))
+    return Written(text, mean if score is None else score, words, spent + ends)

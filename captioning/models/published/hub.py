@@ -1,4 +1,4 @@
-"""Captioners of the model hub, or folders in its layout: BLIP, ViT with GPT-2 or BERT, GIT."""
+"""Captioners of the model hub, or folders in its layout: BLIP, ViT, DeiT or Swin with GPT-2 or BERT, GIT."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from captioning.decoders.base import Decoder
 from captioning.decoders.prefix_transformer import PrefixTransformer
 from captioning.decoders.transformer import Transformer
-from captioning.encoders.vision_tower import VisionTower
+from captioning.encoders.vision_tower import SwinTower, VisionTower
 from captioning.errors import UserError
 from captioning.generation.beam import beam
 from captioning.generation.greedy import greedy
@@ -187,6 +187,25 @@ def tower(vision: Mapping[str, Any], pixels: Mapping[str, Any], state: Mapping[s
     return encoder, {"_target_": target(VisionTower), **settings}
 
 
+def tower_of(vision: Mapping[str, Any], pixels: Mapping[str, Any], weights: Weights):
+    """ViT, DeiT or Swin as a vision encoder-decoder has it -> the encoder and its configuration."""
+    more = {"qkv_bias": vision.get("qkv_bias", True)}
+    if vision["model_type"] != "swin":
+        state = names.vit_tower(weights, "encoder", vision["num_hidden_layers"])
+        more |= {"distilled": True} if "dist_token" in state else {}
+        return tower(vision, pixels, state, weights.path, **more)
+    if vision.get("use_absolute_embeddings"):
+        raise UserError(f"{weights.path.parent}/config.json: a Swin with absolute positions is not known here")
+    settings = {
+        **pixels, **more, "patch": square(vision["patch_size"]), "width": vision["embed_dim"],
+        "depths": list(vision["depths"]), "heads": list(vision["num_heads"]), "window": vision["window_size"],
+        "mlp_ratio": vision["mlp_ratio"], "norm_eps": vision["layer_norm_eps"],
+    }  # fmt: skip
+    state = names.swin_tower(weights, "encoder", vision["depths"])
+    encoder = fill(SwinTower(**settings), {f"backbone.{name}": part for name, part in state.items()}, weights.path)
+    return encoder, {"_target_": target(SwinTower), **settings}
+
+
 def finished(
     folder: Path,
     config: Mapping[str, Any],
@@ -275,14 +294,13 @@ def bert_head(weights: Weights, prefix: str, table: Tensor) -> tuple[Tensor, Ten
 
 def vision_encoder_decoder(folder: Path, config: dict[str, Any], weights: Weights, name: str) -> Published:
     text, vision = config["decoder"], config["encoder"]
-    if vision["model_type"] not in ("vit", "deit") or text["model_type"] not in ("gpt2", "bert"):
+    if vision["model_type"] not in JOINED["encoder"] or text["model_type"] not in JOINED["decoder"]:
+        known = " with ".join(" or ".join(kinds) for kinds in JOINED.values())
         raise UserError(
-            f"{folder}/config.json: it joins {vision['model_type']} and {text['model_type']}; what can be read is vit "
-            "with gpt2 or bert"
+            f"{folder}/config.json: it joins {vision['model_type']} and {text['model_type']}; what becomes a model "
+            f"here is {known}"
         )
-    pixels = pixels_of(folder, square(vision["image_size"]))
-    more = {"qkv_bias": vision.get("qkv_bias", True)}
-    seen = tower(vision, pixels, names.vit_tower(weights, "encoder", vision["num_hidden_layers"]), weights.path, **more)
+    seen = tower_of(vision, pixels_of(folder, square(vision["image_size"])), weights)
     end = config.get("eos_token_id") if config.get("eos_token_id") is not None else text["eos_token_id"]
     start = config.get("decoder_start_token_id")
     specials = {PAD: config.get("pad_token_id"), BOS: text["bos_token_id"] if start is None else start, EOS: end}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -63,18 +65,41 @@ def clip_tower(weights: Weights, prefix: str, depth: int) -> State:
 
 def vit_tower(weights: Weights, prefix: str, depth: int) -> State:
     state = {"cls_token": weights[f"{prefix}.embeddings.cls_token"]}
+    if (second := f"{prefix}.embeddings.distillation_token") in weights:
+        state["dist_token"] = weights[second]
     state["pos_embed"] = weights[f"{prefix}.embeddings.position_embeddings"]
     state |= linear(weights, "patch_embed.proj", f"{prefix}.embeddings.patch_embeddings.projection")
     for number in range(depth):
-        ours, theirs = f"blocks.{number}", f"{prefix}.encoder.layer.{number}"
-        parts = [weights.linear(f"{theirs}.attention.attention.{part}") for part in ("query", "key", "value")]
-        state |= named(f"{ours}.attn.qkv", stacked(*parts))
-        state |= linear(weights, f"{ours}.attn.proj", f"{theirs}.attention.output.dense")
-        for part, name in (("norm1", "layernorm_before"), ("norm2", "layernorm_after")):
-            state |= linear(weights, f"{ours}.{part}", f"{theirs}.{name}")
-        state |= linear(weights, f"{ours}.mlp.fc1", f"{theirs}.intermediate.dense")
-        state |= linear(weights, f"{ours}.mlp.fc2", f"{theirs}.output.dense")
+        state |= vit_block(weights, f"blocks.{number}", f"{prefix}.encoder.layer.{number}", "attention.attention")
     weights.ignore("pooler.dense.weight", "pooler.dense.bias")
+    return state | linear(weights, "norm", f"{prefix}.layernorm")
+
+
+def vit_block(weights: Weights, ours: str, theirs: str, attention: str) -> State:
+    """A layer of ViT or Swin; `attention` is what theirs calls the part with query, key and value."""
+    parts = [weights.linear(f"{theirs}.{attention}.{part}") for part in ("query", "key", "value")]
+    state = named(f"{ours}.attn.qkv", stacked(*parts))
+    state |= linear(weights, f"{ours}.attn.proj", f"{theirs}.attention.output.dense")
+    for part, name in (("norm1", "layernorm_before"), ("norm2", "layernorm_after")):
+        state |= linear(weights, f"{ours}.{part}", f"{theirs}.{name}")
+    state |= linear(weights, f"{ours}.mlp.fc1", f"{theirs}.intermediate.dense")
+    return state | linear(weights, f"{ours}.mlp.fc2", f"{theirs}.output.dense")
+
+
+def swin_tower(weights: Weights, prefix: str, depths: Sequence[int]) -> State:
+    state = linear(weights, "patch_embed.proj", f"{prefix}.embeddings.patch_embeddings.projection")
+    state |= linear(weights, "patch_embed.norm", f"{prefix}.embeddings.norm")
+    for stage, depth in enumerate(depths):
+        for number in range(depth):
+            ours, theirs = f"layers.{stage}.blocks.{number}", f"{prefix}.encoder.layers.{stage}.blocks.{number}"
+            state |= vit_block(weights, ours, theirs, "attention.self")
+            table = "relative_position_bias_table"
+            state[f"{ours}.attn.{table}"] = weights[f"{theirs}.attention.self.{table}"]
+        if stage + 1 < len(depths):  # ours halve the map before a stage, theirs after one
+            ours, theirs = f"layers.{stage + 1}.downsample", f"{prefix}.encoder.layers.{stage}.downsample"
+            state |= linear(weights, f"{ours}.norm", f"{theirs}.norm")
+            state[f"{ours}.reduction.weight"] = weights[f"{theirs}.reduction.weight"]
+    weights.ignore("relative_position_index")
     return state | linear(weights, "norm", f"{prefix}.layernorm")
 
 

@@ -188,8 +188,9 @@ def attention_on_attention(weights: Weights, options: Mapping[str, Any]) -> Mapp
         if options.get(name, value) != value:
             raise UserError(f"{weights.path}: opt.{name} is {options[name]}; what can be read is {value}")
     project, after = projection(weights, "att_embed", options)
-    refuse_batch_norm(weights, after)
     state = named("project.0", project)
+    if after:
+        state |= named("project.3", layer(*after))
     layers = weights.layers("refiner.layers.{}.")
     for number in range(layers):
         ours, theirs = f"refine.{number}", f"refiner.layers.{number}"
@@ -213,6 +214,8 @@ def attention_on_attention(weights: Weights, options: Mapping[str, Any]) -> Mapp
         raise UserError(f"{weights.path}: words of {word.shape[1]} values and an LSTM of {width}: not alike")
     settings = {"width": width, "heads": int(options.get("num_heads", 8)), "refining_layers": layers}
     settings |= {"dropout": float(options.get("drop_prob_lm", 0.5)), "pre_norm": True, "query_norm": True, **NORMS}
+    if after:
+        settings["scale_tokens"] = True
     width = project["weight"].shape[1]
     return Mapped(AttentionOnAttention, settings, width, weights["embed.0.weight"].relu(), "logit", state)
 
@@ -220,8 +223,9 @@ def attention_on_attention(weights: Weights, options: Mapping[str, Any]) -> Mapp
 def transformer(weights: Weights, options: Mapping[str, Any]) -> Mapped:
     """The Transformer with a rectified projection, and places from a table."""
     project, after = projection(weights, "att_embed", options)
-    refuse_batch_norm(weights, after)
     state = named("encode.project.0", project)
+    if after:
+        state |= named("encode.project.3", layer(*after))
     encoders, decoders = (weights.layers(f"model.{half}.layers.{{}}.") for half in ("encoder", "decoder"))
     for number in range(encoders):
         ours, theirs = f"encode.layers.{number}", f"model.encoder.layers.{number}"
@@ -247,7 +251,7 @@ def transformer(weights: Weights, options: Mapping[str, Any]) -> Mapped:
     settings = {"width": width, "layers": decoders, "encoder_layers": encoders, "feed_forward": hidden}
     settings |= {"heads": int(options.get("num_att_heads", 8)), "dropout": float(options.get("dropout", 0.1))}
     settings |= {"positions": "learned", "longest": len(places), "token_positions": False}
-    settings |= {"projection": "rectified", **NORMS}
+    settings |= {"projection": "rectified_scaled" if after else "rectified", **NORMS}
     table, width = weights["model.tgt_embed.0.lut.weight"], project["weight"].shape[1]
     return Mapped(Transformer, settings, width, table, "model.generator.proj", state)
 
@@ -274,11 +278,6 @@ def projection(weights: Weights, name: str, options: Mapping[str, Any]) -> tuple
     if kind:
         weight, bias = after_affine(weight, bias, *batch_norm(weights, f"{name}.0"))
     return layer(weight, bias), batch_norm(weights, f"{name}.4") if kind == 2 else None
-
-
-def refuse_batch_norm(weights: Weights, after: Affine | None) -> None:
-    if after:
-        raise UserError(f"{weights.path}: opt.use_bn is 2, which has no counterpart here for this model")
 
 
 def attention(weights: Weights, core: str, keys: str, after: Affine | None) -> dict[str, Tensor]:
