@@ -25,7 +25,7 @@ class PictureMemory(VisualMemory):
     pictures: tuple[tuple[Image, ...], ...] = ()  # B, of each the picture, or frames in order
 
     @classmethod
-    def of(cls, pictures: Sequence[Sequence[Image]]) -> PictureMemory:
+    def of(cls, pictures: Sequence[tuple[Image, ...]]) -> PictureMemory:
         """The memory of these pictures."""
         nothing = torch.zeros(len(pictures), 1, 1)
         return cls(nothing, torch.ones(len(pictures), 1, dtype=torch.bool), nothing[:, 0], pictures=tuple(pictures))

@@ -144,6 +144,8 @@ def test_a_folder_in_an_older_layout_says_the_same(pair, folder):
     (folder / "model.safetensors").unlink()
     once = {"blip": "text_decoder.bert.embeddings.position_ids", "vision-encoder-decoder": "encoder.pooler.dense.bias"}
     kind = json.loads((folder / "config.json").read_text())["model_type"]
+    if "encoder.encoder.layers.0.blocks.0.attention.output.dense.bias" in state:  # Swin
+        once[kind] = "encoder.encoder.layers.0.blocks.0.attention.self.relative_position_index"
     state[once.get(kind, "git.embeddings.position_ids")] = torch.ones(1, 4)
     if kind == "vision-encoder-decoder" and "decoder.transformer.wte.weight" in state:
         state["decoder.transformer.h.0.attn.bias"] = torch.ones(1, 1, 8, 8)
