@@ -60,7 +60,6 @@ class PhrasePhotos(Photos):
             there. They are such whose last word neither a phrase nor a caption of the picture has.
     """
 
-    things = "phrases"
     metrics: tuple[str, ...] = ("boxes",)
 
     def __init__(self, *arguments, absent: int = 0, **options) -> None:

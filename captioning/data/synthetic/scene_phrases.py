@@ -37,7 +37,6 @@ class ScenePhrases(Scenes):
     neither a picture nor a phrase of the other splits has it. Other options are those of `Scenes`.
     """
 
-    things = "phrases"
     metrics = ("boxes",)
 
     def __init__(self, *, phrases: int = 8, objects: tuple[int, int] = (3, 6), **options) -> None:
