@@ -6,12 +6,14 @@ from typing import Any
 _HOMES = {
     "Caption": "tasks.captioning.caption",
     "Captioner": "tasks.captioning.captioner",
+    "GenerationOptions": "tasks.captioning.options",
     "UserError": "errors",
     "load": "tasks.load",
     "shipped_models": "models.shipped",
+    "train": "commands.from_python",
 }
 
-__all__ = ["Caption", "Captioner", "UserError", "__version__", "load", "shipped_models"]
+__all__ = ["Caption", "Captioner", "GenerationOptions", "UserError", "__version__", "load", "shipped_models", "train"]
 
 
 def __getattr__(name: str) -> Any:

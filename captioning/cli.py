@@ -19,6 +19,7 @@ from captioning.commands.classify import classify
 from captioning.commands.hydra_help import HydraCommand
 from captioning.commands.import_model import import_model
 from captioning.commands.locate import locate
+from captioning.commands.own_packages import ALLOW, own_packages
 from captioning.commands.search import search
 from captioning.errors import UserError
 from captioning.files.system_errors import in_words
@@ -37,9 +38,6 @@ captioning: nothing is said of what to train. `captioning train data=flickr8k` w
 data/flickr8k in runs/flickr8k, for hours; `captioning train experiment=scenes` learns a generated world in minutes, and
 `captioning train data=table data.file=photos.csv` your own captions. `captioning train --help` lists what there is."""
 MOST = 1000  # beams, whose number multiplies the memory a search takes
-ALLOW = Annotated[
-    Optional[list[str]], typer.Option(help="A package of yours whose classes the model may use; may be repeated.")
-]
 HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h", "--help"]}
 
 
@@ -155,6 +153,7 @@ def caption(
         bool, typer.Option("--skip-existing", help="Leave what is there, and do the rest.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    allow: ALLOW = None,
 ) -> None:
     """Print a sentence for each photo or clip, one line a file, or write them to files, for many of them.
 
@@ -191,13 +190,14 @@ def ensemble(
     models: Annotated[list[str], typer.Argument(help="Folders, runs or shipped names.", show_default=False)],
     output: Annotated[Path, typer.Option(help="The folder of the new model.", show_default=False)],
     half: Annotated[bool, typer.Option("--half", help="Keep the weights as float16.")] = False,
+    allow: ALLOW = None,
 ) -> None:
     """Join models that have the same words into one, which averages what they believe of every next word."""
 
     def verb() -> int:
         from captioning.commands.ensemble import run
 
-        return run(models, output, half=half)
+        return run(models, output, half=half, allow=allow or ())
 
     finish(verb)
 
@@ -271,7 +271,7 @@ def demo(
     def verb() -> int:
         from captioning.demo.serve import run
 
-        return run(models=model or (), allow=allow or (), host=host, port=port, device=device, names=name or ())
+        return run(models=model or (), allow=own_packages(allow), host=host, port=port, device=device, names=name or ())
 
     finish(verb)
 

@@ -16,7 +16,7 @@ FLOORS = [  # from the top; rooms of one floor may use each other as long as the
     {"tasks"},
     {"batches", "reports"},
     {"models", "features"},
-    {"generation", "encoders"},
+    {"generation", "encoders", "testing"},
     {"decoders", "heads", "data"},
     {"metrics"},
     {"layers", "text", "media", "files", "runtime"},

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from captioning.commands.caption_files import printable
+from captioning.commands.own_packages import ALLOW, own_packages
 from captioning.errors import UserError
 from captioning.files.annotations import read_lines
 from captioning.files.atomic import unused_name
@@ -38,6 +39,7 @@ def answer(
     attention: Annotated[Optional[Path], typer.Option(help="Draw where the model looked into this folder.")] = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders' folders too.")] = False,
     device: Annotated[Optional[str], typer.Option(help="cpu, cuda, ...", show_default="a GPU if any")] = None,
+    allow: ALLOW = None,
 ) -> int:
     """Answer questions about photos: captioning answer photo.jpg "What is it?" "How many?" --model runs/NAME/model
 
@@ -53,7 +55,7 @@ def answer(
     asked = list(pairs(words or [], questions, recursive))
     for _, those in asked:
         check_questions(those)
-    answerer = load(model, device=device)
+    answerer = load(model, device=device, allow=own_packages(allow))
     if not isinstance(answerer, Answerer):
         raise UserError(f"{model} does not answer questions. Name a model that does: --model runs/NAME/model")
     alone = len(asked) == 1 and len(asked[0][1]) == 1

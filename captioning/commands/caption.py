@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,12 +32,19 @@ def run(
     batch_size: int = 16,
     existing: Existing = Existing(),
     min_confidence: float | None = None,
+    allow: Sequence[str] = (),
 ) -> int:
     """One line a photo. -> exit status: 1 where a photo could not be read, each named on stderr, the others done."""
     strips = AttentionStrips(attention, existing) if attention else None
     files, failures = expand(paths, recursive)
     streamed = stream_on(
-        device_names(device), model, files, batch_size=batch_size, details=strips is not None, options=options
+        device_names(device),
+        model,
+        files,
+        batch_size=batch_size,
+        details=strips is not None,
+        options=options,
+        allow=allow,
     )
     for file, found in streamed:
         try:

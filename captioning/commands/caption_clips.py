@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -77,6 +77,7 @@ def run(
     recursive: bool,
     device: str | None,
     existing: Existing = Existing(),
+    allow: Sequence[str] = (),
 ) -> int:
     """Sentences for each clip and photo, in one of FORMATS. -> exit status: 1 where a file could not be done.
 
@@ -105,7 +106,7 @@ def run(
         tell = Lines(kind, timed=every is not None, alone=len(files) == 1)
     if any(map(named_clip, files)):
         READERS.prepare()  # while the model is loaded
-    captioner = load(model, device=device)
+    captioner = load(model, device=device, allow=allow)
     shown = ClipPage(f"What a model says of {len(files)} file{'s' if len(files) != 1 else ''}") if page else None
     for captioned in each_file(captioner, files, every, options):
         try:

@@ -11,6 +11,7 @@ from captioning.commands import caption_to_files
 from captioning.commands.arrivals import arrivals
 from captioning.commands.caption_files import Existing
 from captioning.commands.introduction import introduce
+from captioning.commands.own_packages import own_packages
 from captioning.errors import UserError
 
 GENERATION = (
@@ -44,6 +45,7 @@ def run(
     skip_existing: bool,
     overwrite: bool,
     quiet: bool = False,
+    allow: Sequence[str] | None = None,
     **generation: Any,
 ) -> int:
     """Captions `paths`. -> exit status. Raises UserError for options that do not go together."""
@@ -56,7 +58,7 @@ def run(
             "--page or --attention, too"
         )
     common = {"model": model, "options": options_of(**generation), "recursive": recursive, "device": device}
-    common["existing"] = existing
+    common |= {"existing": existing, "allow": own_packages(allow)}
     in_time = any(given is not None for given in (every, format, into, page))
     if in_time:
         if attention is not None or (json and format not in (None, "json")):

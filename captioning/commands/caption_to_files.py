@@ -34,6 +34,7 @@ def run(
     existing: Existing = Existing(),
     attention: Path | None = None,
     min_confidence: float | None = None,
+    allow: Sequence[str] = (),
 ) -> int:
     """Writes a sentence for every photo, beside it in a file with the ending `sidecar`, or into `output`.
 
@@ -50,7 +51,7 @@ def run(
         skipped, began = len(set(files)) - len(todo) - len(failures), time.monotonic()
         done, well = 0, False
         try:
-            for file, found in _captions(todo, model, device, batch_size, options, attention, existing):
+            for file, found in _captions(todo, model, device, batch_size, options, attention, existing, allow):
                 try:
                     if isinstance(found, UserError):
                         raise found
@@ -98,6 +99,7 @@ def _captions(
     options: dict[str, Any],
     attention: Path | None,
     existing: Existing,
+    allow: Sequence[str],
 ):
     """(photo, its captions or the error), with a bar where a person looks on."""
     strips = AttentionStrips(attention, existing) if attention else None
@@ -107,7 +109,13 @@ def _captions(
 
     keep_freed_memory()
     found = stream_on(
-        device_names(device), model, todo, batch_size=batch_size, details=strips is not None, options=options
+        device_names(device),
+        model,
+        todo,
+        batch_size=batch_size,
+        details=strips is not None,
+        options=options,
+        allow=allow,
     )
     with progress_bar("captioning", enabled=sys.stderr.isatty()) as report:
         for number, (file, captions) in enumerate(found, 1):

@@ -9,6 +9,7 @@ from typing import Annotated, Optional
 import typer
 
 from captioning.commands.caption_files import printable
+from captioning.commands.own_packages import ALLOW
 from captioning.commands.search import load_embedder
 from captioning.errors import UserError
 from captioning.files.terminal import complain
@@ -27,6 +28,7 @@ def classify(
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders' folders too.")] = False,
     model: Annotated[Optional[str], typer.Option(help="A model's folder or name.", show_default="the shipped")] = None,
     device: Annotated[Optional[str], typer.Option(help="cpu, cuda, cuda:1, ...", show_default="a GPU if any")] = None,
+    allow: ALLOW = None,
 ) -> int:
     """Say which of some labels photos show, by the labels' names alone.
 
@@ -36,7 +38,7 @@ def classify(
 
     names = chosen_labels(labels, labels_file)
     files, failures = expand(paths, recursive)
-    embedder = load_embedder(model, device)
+    embedder = load_embedder(model, device, allow)
 
     from captioning.tasks.embedding.embedder import ranked
     from captioning.tasks.embedding.zero_shot import PROMPT, class_vectors

@@ -6,17 +6,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from captioning.commands.own_packages import own_packages
 from captioning.decoders.retrieval import RetrievalDecoder
 from captioning.models.bundle import load_bundle, read_card, require_place, save_bundle
 from captioning.models.shipped import find_model
 from captioning.tasks.captioning.ensemble import join
 
 
-def run(models: Sequence[str], output: Path, *, half: bool) -> int:
+def run(models: Sequence[str], output: Path, *, half: bool, allow: Sequence[str] = ()) -> int:
     """`captioning ensemble`. -> exit status."""
     folders = [find_model(model) for model in models]
     require_place(output)
-    bundles = [load_bundle(folder) for folder in folders]
+    bundles = [load_bundle(folder, allow=own_packages(allow)) for folder in folders]
     joined = join(bundles, [str(folder) for folder in folders])
     if any(isinstance(bundle.task.decoder, RetrievalDecoder) for bundle in bundles):
         print(

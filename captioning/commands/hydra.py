@@ -50,8 +50,6 @@ def run(verb: str, overrides: list[str]) -> int:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from captioning.commands.known_keys import check_keys
-
     statuses: list[int] = []
     sweep: list[Path] = []
     program = sys.argv[0]
@@ -63,12 +61,7 @@ def run(verb: str, overrides: list[str]) -> int:
         if HydraConfig.get().mode is RunMode.MULTIRUN:
             sweep.append(Path(HydraConfig.get().runtime.output_dir))
         try:
-            check_keys(verb, config)
-            check_types(verb, config)
-            if verb == "train" or config.get("allow"):  # classes of the user's own; never because a model names them
-                sys.path.append(os.getcwd())
-            if config.get("concepts"):
-                import_module("captioning.commands.concepts").apply(config)
+            prepare(verb, config)
             statuses[-1] = import_module(VERBS[verb]).run(config, Path(HydraConfig.get().runtime.output_dir))
             if sweep and statuses[-1] > 128:  # told to end by a signal, and with it the sweep
                 raise SystemExit(statuses[-1])
@@ -114,6 +107,18 @@ def run(verb: str, overrides: list[str]) -> int:
     if verb == "train" and sweep:
         import_module("captioning.training.summary").finish_sweep(sweep)
     return max(statuses, default=0)
+
+
+def prepare(verb: str, config: DictConfig) -> None:
+    """Checks a composed configuration, and completes it. Raises UserError for a key or a value that has no sense."""
+    from captioning.commands.known_keys import check_keys
+
+    check_keys(verb, config)
+    check_types(verb, config)
+    if verb == "train" or config.get("allow"):  # classes of the user's own; never because a model names them
+        sys.path.append(os.getcwd())
+    if config.get("concepts"):
+        import_module("captioning.commands.concepts").apply(config)
 
 
 def usual_name(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from captioning.commands.caption_files import printable
+from captioning.commands.own_packages import ALLOW, own_packages
 from captioning.errors import UserError
 from captioning.files.annotations import read_lines
 from captioning.files.atomic import unused_name
@@ -43,6 +44,7 @@ def locate(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, boxes in pixels.")] = False,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders' folders too.")] = False,
     device: Annotated[Optional[str], typer.Option(help="cpu, cuda, ...", show_default="a GPU if any")] = None,
+    allow: ALLOW = None,
 ) -> int:
     """Find what phrases mean in photos: captioning locate photo.jpg "the man in red" "a dog" --output found.png
 
@@ -68,12 +70,12 @@ def locate(
         check_phrases(asked)
     files = list(find_images(photos, recursive=recursive))
     drawing = Drawings(output, several=len(files) > 1) if output else None
-    locator = load(model, device=device)
+    locator = load(model, device=device, allow=own_packages(allow))
     if isinstance(locator, Captioner):
         locator = by_attention(locator)
     if not isinstance(locator, Locator):
         raise UserError(f"{model} does not locate phrases. Name a model that does: --model runs/NAME/model")
-    writer = load(captioner, device=device) if caption else None
+    writer = load(captioner, device=device, allow=own_packages(allow)) if caption else None
     if writer is not None and not hasattr(writer, "caption"):
         raise UserError(f"--captioner {captioner} does not write captions. Name a model that does")
     alone = len(files) == 1 and len(asked) == 1 and not caption

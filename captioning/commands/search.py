@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
 from captioning.commands.caption_files import printable
+from captioning.commands.own_packages import ALLOW, own_packages
 from captioning.errors import UserError
 from captioning.files.terminal import complain
 
@@ -26,6 +28,7 @@ def search(
     flat: Annotated[bool, typer.Option("--flat", help="Do not look into folders' folders.")] = False,
     model: Annotated[Optional[str], typer.Option(help="A model's folder or name.", show_default="the shipped")] = None,
     device: Annotated[Optional[str], typer.Option(help="cpu, cuda, cuda:1, ...", show_default="a GPU if any")] = None,
+    allow: ALLOW = None,
 ) -> int:
     """Find photos by a sentence. The first time every photo is read, later only what is new.
 
@@ -33,7 +36,7 @@ def search(
     """
     if text is None and like is None:
         raise UserError("what is looked for? A text after the folder, or a photo with --like")
-    embedder = load_embedder(model, device)
+    embedder = load_embedder(model, device, allow)
     found_in, skipped = embedder.index(folder, place=index, recursive=not flat, progress=True)
     for _, error in skipped:
         complain(error)
@@ -45,11 +48,11 @@ def search(
     return 1 if skipped else 0
 
 
-def load_embedder(model: str | None, device: str | None) -> Any:
+def load_embedder(model: str | None, device: str | None, allow: Sequence[str] | None = None) -> Any:
     """The embedding model of that name, by default the shipped one. Raises UserError for a model of another kind."""
     from captioning.tasks.load import load
 
-    embedder = load(DEFAULT if model is None else model, device=device)
+    embedder = load(DEFAULT if model is None else model, device=device, allow=own_packages(allow))
     if not hasattr(embedder, "embed_text"):
         raise UserError(f"{model} does not compare photos with words: train one with experiment=flickr8k_embedding")
     return embedder

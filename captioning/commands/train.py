@@ -21,23 +21,34 @@ log = logging.getLogger("captioning")
 def run(config: DictConfig, folder: Path) -> int:
     """`captioning train`. -> exit status."""
     keep_freed_memory()
+    try:
+        model = train_phases(config, folder)
+    except Preempted as stop:
+        log.warning(str(stop))
+        return 128 + stop.number
+    except KeyboardInterrupt:
+        saved = [place / "checkpoints" / "last.ckpt" for place in (folder / "then", folder)]
+        left = next((f": {path} was saved last. Go on with resume=auto" for path in saved if path.exists()), "")
+        log.warning(f"interrupted{left}")
+        return 128 + signal.SIGINT
+    log.info(f"done: {model}. Try `captioning caption PHOTO --model {model}`")
+    return 0
+
+
+def train_phases(config: DictConfig, folder: Path) -> Path:
+    """Trains, and once more where `then` names a second phase. -> the model's folder."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # what a run has to say is said below
     if config.start and is_model(config.start) and HydraConfig.initialized():
         for sentence in adopt_parts(config, *told()):
             log.info(sentence)
-    try:
-        if config.resume == "auto" and config.get("then") and (folder / "finished.json").exists():
-            model = folder / "model"
-        else:
-            model = train(config, folder)
-        if config.get("then"):
-            log.info(f"{model} is done; the second phase begins")
-            model = train(second_phase(config, model), folder / "then")
-    except Preempted as stop:
-        log.warning(str(stop))
-        return 128 + signal.SIGTERM
-    log.info(f"done: {model}. Try `captioning caption PHOTO --model {model}`")
-    return 0
+    if config.resume == "auto" and config.get("then") and (folder / "finished.json").exists():
+        model = folder / "model"
+    else:
+        model = train(config, folder)
+    if config.get("then"):
+        log.info(f"{model} is done; the second phase begins")
+        model = train(second_phase(config, model), folder / "then")
+    return model
 
 
 def told() -> tuple[list[str], set[str]]:

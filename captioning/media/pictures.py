@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO, TypeAlias, Union
 
 import numpy as np
 import torch
@@ -12,11 +13,14 @@ from PIL import Image
 from torch import Tensor
 
 from captioning.errors import UserError
+from captioning.media.clip import Clip
 from captioning.media.images import open_image, to_rgb
 
 # Two threads may come with one lazy PIL image, or one open file, which is read by moving a position in it.
 _ONE_AT_A_TIME = threading.Lock()
 
+OnePicture: TypeAlias = Union[str, "os.PathLike[str]", BinaryIO, Image.Image, np.ndarray, Tensor, Clip]
+SeveralPictures: TypeAlias = list[Any] | tuple[Any, ...] | Iterator[Any]
 Picture: TypeAlias = Any  # a path, an open binary file, a PIL image, a NumPy array or a tensor
 
 
@@ -49,6 +53,18 @@ def as_picture(image: Picture, size: int | None = None) -> Image.Image:
         raise UserError(f"{name} is damaged or cut short ({error}). Copy or download it again.") from error
 
 
+def as_several(images: Any) -> tuple[Iterable[Any], bool]:
+    """What stands for one picture or several -> an iterable of pictures, and whether it was one.
+
+    Several are a list, a tuple, an iterator, a tensor (B, 3, H, W) or an array (B, H, W, 3).
+    """
+    if isinstance(images, (Tensor, np.ndarray)) and images.ndim == 4:
+        return list(images), False
+    if isinstance(images, (list, tuple, Iterator)) and not hasattr(images, "read"):
+        return images, False
+    return [images], True
+
+
 def _array(tensor: Tensor) -> np.ndarray:
     """Channels first -> channels last."""
     shape = tuple(tensor.shape)
@@ -79,4 +95,4 @@ def _from_array(array: np.ndarray) -> Image.Image:
 
 
 def _remedy(dimensions: int) -> str:
-    return ". Several pictures are a list of them: list(batch)" if dimensions == 4 else ""
+    return ". Several of them go together where pictures are asked for" if dimensions == 4 else ""

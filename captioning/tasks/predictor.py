@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -17,13 +18,16 @@ from captioning.example import Example
 from captioning.features.stored import stored
 from captioning.media.clip_inputs import as_clip, is_clip_input
 from captioning.media.kinds import is_clip
-from captioning.media.pictures import as_picture
+from captioning.media.pictures import as_picture, as_several
 from captioning.memory import VisualMemory
-from captioning.models.bundle import Bundle
+from captioning.models.bundle import Bundle, save_bundle
 from captioning.runtime.device import working_device
 from captioning.runtime.option_checks import require_least
 from captioning.runtime.prefetch import chunks_of
 from captioning.runtime.progress import progress_bar
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 CLIP_VIEW = {"frames": 8, "pool": "grid"}  # how a model of photos looks at a clip: cells of frames are its tokens
 ReadInput = tuple[Encoder, Any]  # what read a picture or clip, and what it is to be called with
@@ -38,6 +42,23 @@ class Predictor:
         self.bundle = bundle
         self.encoder = bundle.encoder.to(self.device).eval()
         self.task = bundle.task.to(self.device).eval()
+
+    def to(self, device: str | torch.device) -> Self:
+        """Moves the model, its encoder of clips with it. Raises UserError for a device that is not there."""
+        self.device = working_device(device)
+        for part in (self.encoder, self.task, vars(self).get("clip_encoder")):
+            if part is not None:
+                part.to(self.device)
+        return self
+
+    def save(self, folder: str | Path, *, card: str | None = None, half: bool = False, eight_bit: bool = False) -> Path:
+        """Writes the model as a bundle, whole or not at all, and returns its folder.
+
+        `card` is its README.md: data, scores and terms, for people. `half` keeps weights as float16, `eight_bit` the
+        large ones in eight bits. Raises UserError where the folder cannot be written, or holds something else.
+        """
+        text = card if card is not None else f"# {Path(folder).name}\n\nSaved from Python; nothing was noted of it.\n"
+        return save_bundle(folder, self.bundle, card=text, half=half, eight_bit=eight_bit)
 
     @cached_property
     def clip_encoder(self) -> Encoder:
@@ -82,9 +103,9 @@ class Predictor:
         Raises UserError naming the first that cannot be read.
         """
         require_least(1, batch_size=batch_size)
-        single = not isinstance(images, (list, tuple, Iterator)) or hasattr(images, "read")
+        several, single = as_several(images)
         predictions: list[Any] = []
-        for chunk in chunks_of([images] if single else images, batch_size):
+        for chunk in chunks_of(several, batch_size):
             inputs = [self.read(image) for image in chunk]
             for found in inputs:
                 if isinstance(found, UserError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,6 +19,9 @@ from captioning.errors import UserError
 from captioning.files.atomic import write_whole
 from captioning.tasks.base import Task
 from captioning.training.checkpoint_file import replace_with_digest
+from captioning.training.log_files import tables
+
+log = logging.getLogger("captioning")
 
 
 class SeedEveryStep(pl.Callback):
@@ -75,6 +79,23 @@ class RunCheckpoint(ModelCheckpoint):
         super().load_state_dict({**state_dict, **moved, "best_k_models": kept, "dirpath": self.dirpath})
 
 
+class EpochLines(pl.Callback):
+    """Says after every validation what the epoch came to, and whether it is the best so far."""
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if not trainer.is_global_zero or trainer.sanity_checking:
+            return
+        found = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        best = trainer.checkpoint_callback
+        score, before = found.get(best.monitor), best.best_model_score
+        shown = [name for name in dict.fromkeys(["train/loss", "val/loss", best.monitor]) if name in found]
+        told = ", ".join(f"{name} {found[name]:.{3 if name.endswith('loss') else 1}f}" for name in shown)
+        better = score is not None and (
+            before is None or (score > float(before) if best.mode == "max" else score < float(before))
+        )
+        log.info(f"epoch {trainer.current_epoch + 1}: {told}{', the best so far' if better else ''}")
+
+
 class Curves(pl.Callback):
     """Draws the logged curves into the run folder after every validation."""
 
@@ -87,13 +108,9 @@ class Curves(pl.Callback):
 
 
 def read_curves(folder: str | Path) -> dict[str, list[tuple[float, float]]]:
-    """Every figure that a run logged as [(epoch, value), ...], the last of each epoch.
-
-    Every start of a run has a CSV file of its own in csv/version_N; a resumed one goes on in the next.
-    """
+    """Every figure that a run logged as [(epoch, value), ...], the last of each epoch."""
     points: dict[str, dict[int, float]] = {}
-    starts = Path(folder).glob("csv/version_*/metrics.csv")
-    for path in sorted(starts, key=lambda path: int(path.parent.name.removeprefix("version_"))):
+    for path in tables(folder):
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 for name, value in row.items():

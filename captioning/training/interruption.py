@@ -12,24 +12,35 @@ import torch
 
 from captioning.batches import Batch
 from captioning.errors import UserError
+from captioning.files.terminal import complain
 
 
 class Preempted(Exception):
-    """The run was told to end (SIGTERM) and is saved; the message says where."""
+    """The run was told to end (`number`: SIGTERM, or SIGINT, which is Ctrl-C) and is saved; the message says where."""
+
+    def __init__(self, message: str, number: int):
+        super().__init__(message)
+        self.number = number
 
 
-class SaveOnSigterm(pl.Callback):
+class SaveOnSignal(pl.Callback):
     """Told to end, a run saves after the step that it is in, as `path`, and raises Preempted.
 
     In the middle of an epoch, that is; validation is finished first, because what it finds belongs to the epoch.
+    A second Ctrl-C ends it at once.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self.requested = False
-        self._before: Any = None
+        self.requested = 0  # the signal that came
+        self._before: dict[int, Any] = {}
         self._steps = 0
         self._done = (0, 0)  # an epoch, and how many of its batches
+
+    @property
+    def state_key(self) -> str:
+        """As it was called when the first checkpoints were written."""
+        return "SaveOnSigterm"
 
     def state_dict(self) -> dict[str, Any]:
         return {"done": list(self._done)}
@@ -43,11 +54,16 @@ class SaveOnSigterm(pl.Callback):
         loader.sampler.done = (epoch, batches * loader.batch_size)
         module.on_train_epoch_start()  # which Lightning leaves out where it goes on in the middle of an epoch
         if threading.current_thread() is threading.main_thread():
-            # In place of Lightning's handler, which talks to the other processes from within the signal
-            self._before = signal.signal(signal.SIGTERM, self._listen)
+            # In place of those of Lightning, which talk to other processes from within the signal, or save nothing
+            self._before = {one: signal.signal(one, self._listen) for one in (signal.SIGTERM, signal.SIGINT)}
 
-    def _listen(self, *_: Any) -> None:
-        self.requested = True
+    def _listen(self, number: int, frame: Any) -> None:
+        if number == signal.SIGINT and self.requested:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise KeyboardInterrupt
+        self.requested = number
+        if number == signal.SIGINT:
+            complain("the run ends after this step and is saved; Ctrl-C once more ends it at once")
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, index: int
@@ -56,18 +72,21 @@ class SaveOnSigterm(pl.Callback):
         self._steps = trainer.global_step
         self._done = (trainer.current_epoch, index + 1)
         last = index + 1 == trainer.num_training_batches
-        requested = trainer.strategy.reduce_boolean_decision(self.requested, all=False)
+        requested = trainer.strategy.reduce_boolean_decision(bool(self.requested), all=False)
         if requested and stepped and not last:
+            trainer._logger_connector.update_train_step_metrics()  # which Lightning does after this hook alone
             trainer.save_checkpoint(self.path)
+            how = "interrupted" if self.requested == signal.SIGINT else "told to end (SIGTERM)"
             raise Preempted(
-                f"told to end (SIGTERM) in epoch {trainer.current_epoch + 1}, step {trainer.global_step:,}: saved "
-                f"{self.path}. Go on with resume=auto"
+                f"{how} in epoch {trainer.current_epoch + 1}, step {trainer.global_step:,}: saved "
+                f"{self.path}. Go on with resume=auto",
+                self.requested or signal.SIGTERM,
             )
 
     def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
-            self._before = None
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
 
 
 class StopAtNaN(pl.Callback):

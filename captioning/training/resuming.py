@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from captioning.errors import UserError
 from captioning.example import Example
+from captioning.training.checkpoint_file import check_checkpoint
 
 log = logging.getLogger("captioning")
 
@@ -72,6 +74,30 @@ class Beginning:
             raise UserError(f"resume: {'; '.join(binding)}. {remedy}")
         if changed:
             log.warning(f"resume: unlike when the run began, {'; '.join(changed.values())}")
+
+
+def checkpoint_of(folder: Path, resume: str | None) -> Path | None:
+    """The checkpoint to go on from. Raises UserError where a run would overwrite another, or cannot be written."""
+    try:
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror}. Choose another with output=DIR") from None
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{folder} cannot be written. Choose another with output=DIR")
+    last = folder / "checkpoints" / "last.ckpt"
+    if resume == "auto":
+        if not os.path.lexists(last):
+            return None
+        check_checkpoint(last)
+        return last
+    if resume:
+        if not os.path.lexists(resume):
+            raise UserError(f"resume={resume}: no such checkpoint. resume=auto takes the run's last one")
+        check_checkpoint(Path(resume))
+        return Path(resume)
+    if last.exists():
+        raise UserError(f"{folder} holds a run already: go on with resume=auto, or choose another with name=NAME")
+    return None
 
 
 def digest(examples: Iterable[Example]) -> str:

@@ -13,14 +13,15 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, Timer
-from pytorch_lightning.loggers import CSVLogger, Logger
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from captioning.errors import UserError
 from captioning.tasks.base import Task
-from captioning.training.callbacks import AtomicCheckpointIO, Curves, Progress, RunCheckpoint, SeedEveryStep
-from captioning.training.interruption import SaveOnSigterm, StopAtNaN
+from captioning.training.callbacks import AtomicCheckpointIO, Curves, EpochLines, Progress, RunCheckpoint, SeedEveryStep
+from captioning.training.interruption import SaveOnSignal, StopAtNaN
+from captioning.training.log_files import RunTable
 from captioning.training.weight_average import MovingAverage
 
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
@@ -53,18 +54,18 @@ def make_trainer(config: DictConfig, folder: Path, task: Task, callbacks: Sequen
     timer = _timer(given.pop("max_time", None))
     best = RunCheckpoint(filename="best", monitor=monitor, mode=mode, **saving)
     last = RunCheckpoint(filename="last", **saving)
-    callbacks = [*callbacks, best, last, SeedEveryStep(config.seed), Curves(folder, task)]
+    callbacks = [*callbacks, best, last, SeedEveryStep(config.seed), Curves(folder, task), EpochLines()]
     if config.ema is not None:
         callbacks.append(MovingAverage(config.ema))
     if config.patience:
         callbacks.append(EarlyStopping(monitor, mode=mode, patience=config.patience, check_on_train_epoch_end=False))
     if config.progress:
         callbacks.append(Progress(leave=True))
-    callbacks += [timer, StopAtNaN(), SaveOnSigterm(folder / "checkpoints" / "last.ckpt")]
+    callbacks += [timer, StopAtNaN(), SaveOnSignal(folder / "checkpoints" / "last.ckpt")]
     places = {"dirpath": folder / "checkpoints", "save_dir": folder}
     callbacks += _parts(config.get("callbacks"), pl.Callback, "callbacks", places)
     callbacks += _parts(given.pop("callbacks", None), pl.Callback, "trainer.callbacks", places)
-    loggers = [CSVLogger(folder, name="csv")]  # of which the curves are drawn
+    loggers = [RunTable(folder)]  # of which the curves are drawn
     loggers += _parts(config.get("logger"), Logger, "logger", places)
     asked = given.pop("logger", None)
     loggers += [] if isinstance(asked, bool) else _parts(asked, Logger, "trainer.logger", places)

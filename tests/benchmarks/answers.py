@@ -19,7 +19,7 @@ from captioning.models.bundle import Bundle
 from captioning.tasks.load import load
 from captioning.tasks.question_answering.answerer import Answerer
 from captioning.tasks.question_answering.classification import AnswerClassification
-from captioning.training.train import part_of
+from captioning.training.model_parts import part_of
 
 QUESTIONS, TURNS, GOAL = 20, 9, 1.3
 HEADS = {

@@ -1,13 +1,11 @@
 """Small decoders and small memories, of every kind."""
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
 from captioning.decoders.att2in import Att2in
 from captioning.decoders.attention_on_attention import AttentionOnAttention
-from captioning.decoders.base import Context, Decoder, State
+from captioning.decoders.base import Decoder
 from captioning.decoders.concept_retrieval import ConceptRetrievalDecoder
 from captioning.decoders.concepts import ConceptReader
 from captioning.decoders.domain_gate import DomainGate
@@ -25,11 +23,13 @@ from captioning.decoders.temporal_attention import TemporalAttention
 from captioning.decoders.transformer import Transformer
 from captioning.decoders.up_down import UpDown
 from captioning.memory import VisualMemory
-from captioning.text.vocabulary import BOS, EOS, UNK, Vocabulary
+from captioning.testing import small_memories
+from captioning.testing.decoder_laws import assert_same, steps  # noqa: F401, for the tests that share this file
+from captioning.testing.small_memories import COUNTS, IMAGES, LENGTH, ROWS, of  # noqa: F401
+from captioning.text.vocabulary import EOS, UNK, Vocabulary
 
-IMAGES, ROWS, LENGTH, VISUAL_WIDTH, VOCABULARY = 3, 2, 5, 12, 31
+VISUAL_WIDTH, VOCABULARY = 12, 31
 CONCEPTS = 9  # kinds of concepts
-COUNTS = (7, 4, 1)  # real tokens of each image
 SIZES = {"visual_width": VISUAL_WIDTH, "vocabulary_size": VOCABULARY}
 SMALL_TRANSFORMER = {**SIZES, "width": 16, "layers": 2, "heads": 4, "feed_forward": 24}
 POST_NORM = {
@@ -143,47 +143,9 @@ def build(name: str) -> Decoder:
 
 def memory(kind: str, *, images: int = IMAGES) -> VisualMemory:
     """Images of unequal numbers of tokens. kind: grid, regions, clips, or concepts, which are every other token."""
-    generator = torch.Generator().manual_seed(5)
-    counts = torch.tensor(COUNTS)[torch.arange(images) % len(COUNTS)]
-    mask = torch.arange(max(COUNTS)) < counts[:, None]  # (B, N)
-    tokens = torch.randn(*mask.shape, VISUAL_WIDTH, generator=generator) * mask[..., None]
-    corners = torch.rand(*mask.shape, 4, generator=generator) * mask[..., None]
-    pooled = torch.randn(images, VISUAL_WIDTH, generator=generator)
-    places, classes = torch.arange(max(COUNTS)), torch.randint(0, CONCEPTS, mask.shape, generator=generator)
-    return VisualMemory(
-        tokens,
-        mask,
-        pooled,
-        boxes=corners.sort(-1).values if kind in ("regions", "concepts") else None,
-        times=places * 0.5 * mask if kind == "clips" else None,
-        classes=torch.where(places % 2 == 0, classes, -1) if kind == "concepts" else None,
-        scores=torch.rand(mask.shape, generator=generator) if kind == "concepts" else None,
-    )
-
-
-def of(memory: VisualMemory, images: list[int], *, tokens: int | None = None) -> VisualMemory:
-    """These of the images, cut to so many tokens."""
-    parts = {name: part[images] for name, part in vars(memory).items() if part is not None}
-    return replace(memory, **{name: part if name == "pooled" else part[:, :tokens] for name, part in parts.items()})
+    return small_memories.memory(kind, width=VISUAL_WIDTH, images=images, concepts=CONCEPTS)
 
 
 def captions(rows: int = ROWS, *, images: int = IMAGES, length: int = LENGTH) -> Tensor:
     """Random words (B, R, T) that begin with BOS."""
-    words = torch.randint(UNK + 1, VOCABULARY, (images, rows, length), generator=torch.Generator().manual_seed(7))
-    words[..., 0] = BOS
-    return words
-
-
-def steps(decoder: Decoder, context: Context, state: State, words: Tensor) -> tuple[Tensor, Tensor | None, State]:
-    """words (B, R, T) one at a time -> logits (B, R, T, V), attention (B, R, T, N), and the last state."""
-    logits, attentions = [], []
-    for now in words.unbind(2):
-        output = decoder.step(context, state, now)
-        logits.append(output.logits)
-        attentions.append(output.attention)
-        state = output.state
-    return torch.stack(logits, 2), None if attentions[0] is None else torch.stack(attentions, 2), state
-
-
-def assert_same(ours: Tensor, theirs: Tensor, within: float = 1e-5) -> None:
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=within)
+    return small_memories.captions(rows, vocabulary_size=VOCABULARY, images=images, length=length)

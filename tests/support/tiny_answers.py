@@ -8,7 +8,7 @@ from captioning.memory import VisualMemory
 from captioning.models.bundle import Bundle
 from captioning.tasks.question_answering.classification import AnswerClassification
 from captioning.tasks.question_answering.generation import AnswerGeneration
-from captioning.training.train import part_of
+from captioning.training.model_parts import part_of
 
 HEADS = {
     "up_down": {"_target_": "captioning.heads.answers.UpDownAnswers", "embedding": 16, "width": 32, "dropout": 0.0},

@@ -9,7 +9,7 @@ from captioning.encoders.grid import GridEncoder
 from captioning.models.bundle import Bundle, save_bundle
 from captioning.tasks.embedding.task import Embedding
 from captioning.text.vocabulary import Vocabulary
-from captioning.training.train import part_of
+from captioning.training.model_parts import part_of
 
 TASK = {
     "text": {"_target_": "captioning.encoders.text.PhraseText", "width": 16, "heads": 2},

@@ -8,7 +8,7 @@ from captioning.layers.positions import grid_cells
 from captioning.memory import VisualMemory
 from captioning.models.bundle import Bundle
 from captioning.tasks.grounding.task import Grounding
-from captioning.training.train import part_of
+from captioning.training.model_parts import part_of
 
 TEXT = {"_target_": "captioning.encoders.text.RecurrentText", "width": 16, "dropout": 0.0}
 HEADS = {

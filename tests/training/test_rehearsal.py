@@ -57,7 +57,7 @@ def test_what_learns_nothing_or_cannot_speak_yet_is_warned_of(tmp_path, caplog, 
 def test_a_rehearsal_leaves_weights_and_random_numbers_alone():
     from hydra.utils import instantiate
 
-    from captioning.training.train import part_of
+    from captioning.training.model_parts import part_of
 
     config = configuration("generation=sampling")
     encoder, task = instantiate(config.encoder), instantiate(config.task, _recursive_=False, _convert_="all")

@@ -81,7 +81,7 @@ def test_a_bundle_at_the_end_of_training_speaks_as_its_configuration_says(tmp_pa
         made.append(bundle)
         return save_bundle(folder, bundle, **options)
 
-    monkeypatch.setattr("captioning.training.train.save_bundle", noted)
+    monkeypatch.setattr("captioning.training.finishing.save_bundle", noted)
     options = ["trainer.max_epochs=1", "+validation.generation.max_words=1"]
     model = train(configuration(*DECODERS["show_attend_tell"], *options), tmp_path)
     (bundle,), loaded = made, load(model)

@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 from PIL import Image
@@ -21,7 +21,7 @@ from captioning.generation.constraints import Limits
 from captioning.generation.sampling import sample
 from captioning.media.clip_inputs import is_clip_input
 from captioning.media.finding import find_images
-from captioning.media.pictures import Picture, as_picture
+from captioning.media.pictures import OnePicture, Picture, SeveralPictures, as_picture, as_several
 from captioning.metrics.caption_scores import DEFAULT_METRICS
 from captioning.models.bundle import Bundle
 from captioning.reports.caption_card import THUMBNAIL, thumbnail
@@ -29,7 +29,13 @@ from captioning.runtime.option_checks import require_least, require_whole
 from captioning.runtime.prefetch import default_workers, read_ahead
 from captioning.runtime.progress import progress_bar
 from captioning.tasks.captioning.caption import Caption
+from captioning.tasks.captioning.options import GenerationOptions
 from captioning.tasks.predictor import Predictor, ReadInput
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+One = Literal[1]
 
 
 class Captioner(Predictor):
@@ -44,22 +50,47 @@ class Captioner(Predictor):
         super().__init__(bundle, device=device)
         self.decoder, self.vocabulary = self.task.decoder, self.task.vocabulary
 
+    @overload
+    def caption(
+        self, images: OnePicture, *, details: bool = ..., num_captions: One = ..., num_samples: One = ...,
+        **options: Unpack[GenerationOptions],
+    ) -> Caption: ...  # fmt: skip
+
+    @overload
+    def caption(
+        self, images: SeveralPictures, *, details: bool = ..., num_captions: One = ..., num_samples: One = ...,
+        **options: Unpack[GenerationOptions],
+    ) -> list[Caption]: ...  # fmt: skip
+
+    @overload
+    def caption(
+        self, images: OnePicture, *, details: bool = ..., num_captions: int = ..., num_samples: int = ...,
+        **options: Unpack[GenerationOptions],
+    ) -> list[Caption]: ...  # fmt: skip
+
+    @overload
+    def caption(
+        self, images: SeveralPictures, *, details: bool = ..., num_captions: int = ..., num_samples: int = ...,
+        **options: Unpack[GenerationOptions],
+    ) -> list[list[Caption]]: ...  # fmt: skip
+
     def caption(self, images: Any, *, details: bool = False, **options: Any) -> Any:
         """A caption for a picture, or a list of them for a list of pictures.
 
         A picture is a path, an open file, a PIL image, an array or a tensor (`captioning.media.pictures.as_picture`); a
         clip (its path, or a `captioning.media.clip.Clip`) may stand for one; a list, a tuple or an iterator may mix
-        them. `options` go to the generation: beam_size, num_captions, max_words, forced_words, ... With num_captions
+        them, and a tensor (B, 3, H, W) or an array (B, H, W, 3) is B pictures. `options` go to the generation
+        (`GenerationOptions`): beam_size, num_captions, max_words, forced_words, ... With num_captions
         or num_samples above 1 each picture has a list of captions. `details` adds log-probabilities, attention and a
         small copy of the picture.
         Raises UserError naming the first picture that cannot be read; `stream` goes on instead.
         """
-        single = not isinstance(images, (list, tuple, Iterator)) or hasattr(images, "read")
+        pictures, single = as_several(images)
         counts = {name: options[name] for name in ("num_captions", "num_samples") if name in options}
         require_whole("", **counts)
         several = max(counts.values(), default=1) > 1
         captions = []
-        for _, found in self.stream([images] if single else images, details=details, **options):
+        for _, found in self.stream(pictures, details=details, **options):
             if isinstance(found, UserError):
                 raise found
             captions.append(found if several else found[0])
@@ -74,7 +105,7 @@ class Captioner(Predictor):
         progress: bool = False,
         recursive: bool = False,
         details: bool = False,
-        **options: Any,
+        **options: Any,  # GenerationOptions, num_captions and num_samples
     ) -> Iterator[tuple[Picture, list[Caption] | UserError]]:
         """(picture, its captions, best first) one after the other, in order and in constant memory.
 

@@ -17,7 +17,7 @@ from captioning.errors import UserError
 from captioning.features.vector_index import Found, VectorIndex
 from captioning.media.finding import find_images
 from captioning.media.kinds import is_clip
-from captioning.media.pictures import Picture
+from captioning.media.pictures import Picture, as_several
 from captioning.metrics.clip_score import PREFIX, clip_scores, ref_clip_scores
 from captioning.runtime.prefetch import default_workers, read_ahead
 from captioning.runtime.progress import progress_bar
@@ -41,9 +41,9 @@ class Embedder(Predictor):
 
         Raises UserError naming the first that cannot be read; `stream` goes on instead.
         """
-        single = not isinstance(images, (list, tuple, Iterator)) or hasattr(images, "read")
+        several, single = as_several(images)
         vectors = []
-        for _, found in self.stream([images] if single else images, batch_size=batch_size):
+        for _, found in self.stream(several, batch_size=batch_size):
             if isinstance(found, UserError):
                 raise found
             vectors.append(found)
@@ -170,9 +170,9 @@ class Embedder(Predictor):
         A label's vector is the normalised mean of those of its `templates`, in which {} stands for it; probabilities
         are the softmax of cosines with the learned temperature (Radford et al. 2021).
         """
-        single = not isinstance(images, (list, tuple, Iterator)) or hasattr(images, "read")
+        several, single = as_several(images)
         weights = class_vectors(self.embed_text, labels, templates)
-        vectors = np.atleast_2d(self.embed([images] if single else images, batch_size=batch_size))
+        vectors = np.atleast_2d(self.embed(iter(several), batch_size=batch_size))
         found = [ranked(labels, row) for row in self.probabilities(vectors, weights)]
         return found[0] if single else found
 

@@ -15,7 +15,7 @@ from captioning.errors import UserError
 from captioning.memory import VisualMemory
 from captioning.models.bundle import save_bundle
 from captioning.tasks.question_answering.classification import AnswerClassification
-from captioning.training.train import part_of
+from captioning.training.model_parts import part_of
 
 
 @pytest.mark.parametrize("form", FORMS)
