@@ -19,13 +19,18 @@ def import_model(
     """Make a model of a published checkpoint.
 
     Of the model hub: BLIP, GIT, and ViT, DeiT or Swin with GPT-2 or BERT. Of the authors of papers:
-    ImageCaptioning.pytorch, AoANet, meshed-memory and sgrvinod's tutorial.
+    ImageCaptioning.pytorch, AoANet, meshed-memory and sgrvinod's tutorial. Of a model of low-rank changes: a whole one.
     """
-    from captioning.models.bundle import require_place, save_bundle
+    from captioning.models.bundle import read_card, require_place, save_bundle
     from captioning.models.published.importing import import_checkpoint
     from captioning.tasks.captioning.published import as_bundle, card
+    from captioning.tasks.load import find_bundle, has_changes
 
     require_place(output)
+    if has_changes(source):  # low-rank ones, of a model that it names
+        bundle = find_bundle(source)
+        print(save_bundle(output, bundle, card=read_card(Path(source)), half=half))
+        return 0
     model = import_checkpoint(Path(source), words=words, heads=heads, regions=regions)
     print(save_bundle(output, as_bundle(model), card=card(model, output.name), half=half))
     return 0

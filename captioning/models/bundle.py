@@ -31,6 +31,7 @@ from captioning.models.eight_bit import SCALE, in_eight_bits, restored
 from captioning.models.former_names import current_keys, with_current_names
 from captioning.models.lent_encoder import INSIDE, LENT, Lent, lent_encoder
 from captioning.models.measures import MOST, check_measures, check_texts
+from captioning.models.published.layout import is_hub_folder
 from captioning.models.untrusted import FORCED, TRUSTED, bare_task, build, build_part, limited_to, rooms
 
 FORMAT = 2
@@ -81,14 +82,19 @@ def save_bundle(
     }
     if eight_bit:
         weights = in_eight_bits(weights)
-    config = {"format": FORMAT, "encoder": encoder, "task": bundle.task.config()}
     with replaced_folder(Path(folder)) as temporary:
         save_file(weights, temporary / "weights.safetensors")
         bundle.task.save(temporary)
-        (temporary / "config.yaml").write_text(yaml.dump(config, Dumper=_Dumper, sort_keys=False), encoding="utf-8")
+        write_config(temporary / "config.yaml", encoder, bundle.task.config())
         (temporary / "README.md").write_text(card, encoding="utf-8")
         shutil.copymode(temporary / "config.yaml", temporary / "weights.safetensors")  # written for its owner only
     return Path(folder)
+
+
+def write_config(path: Path, encoder: Mapping[str, Any], task: Mapping[str, Any]) -> None:
+    """Writes the configuration of a bundle, as `read_config` reads it."""
+    config = {"format": FORMAT, "encoder": encoder, "task": task}
+    path.write_text(yaml.dump(config, Dumper=_Dumper, sort_keys=False), encoding="utf-8")
 
 
 def read_card(folder: Path) -> str:
@@ -156,6 +162,10 @@ def load_bundle(folder: str | Path, *, allow: Sequence[str] = ()) -> Bundle:
     run something it may not.
     """
     folder = Path(folder)
+    if is_hub_folder(folder):
+        raise UserError(f"{folder} is a model of the model hub: make one here of it with captioning import {folder}")
+    if (folder / "low_rank.json").is_file():
+        raise UserError(f"{folder} holds changes of another model: make it whole with captioning import {folder}")
     weights = folder / "weights.safetensors"
     require_files(folder, ("config.yaml", weights.name))
     config = read_config(folder / "config.yaml")

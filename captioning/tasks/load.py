@@ -10,6 +10,7 @@ import torch
 
 from captioning.errors import UserError
 from captioning.models.bundle import Bundle, load_bundle
+from captioning.models.low_rank import base_of, with_changes
 from captioning.models.published.layout import is_hub_folder, looks_like_a_name
 from captioning.models.shipped import default_model, find_model
 
@@ -39,7 +40,25 @@ def find_bundle(model: str | Path, allow: Sequence[str] = ()) -> Bundle:
         if can_be_imported(folder):
             return as_bundle(import_hub(folder, str(model)))
         return generating_bundle(folder, str(model))
-    return load_bundle(find_model(model), allow=allow)
+    folder = find_model(model)
+    if (base := base_of(folder)) is None:
+        return load_bundle(folder, allow=allow)
+    if has_changes(base):
+        raise UserError(
+            f"{folder} changes {base}, which changes another itself: make that whole with captioning import"
+        )
+    try:
+        return with_changes(folder, find_bundle(base, allow), tuple(allow))
+    except UserError as error:
+        raise UserError(f"{folder} holds changes of {base}: {error}") from None
+
+
+def has_changes(model: str | Path) -> bool:
+    """Whether a name or folder means changes of another model, and none that is whole."""
+    try:
+        return base_of(find_model(model)) is not None
+    except UserError:
+        return False
 
 
 def is_of_hub(model: str | Path) -> bool:

@@ -16,7 +16,7 @@ from captioning.errors import UserError
 from captioning.models.bundle import Bundle, save_bundle
 from captioning.runtime.processes import is_first
 from captioning.tasks.base import Task
-from captioning.training.low_rank import merge_low_rank
+from captioning.training.low_rank import low_rank_of, merge_low_rank, save_small
 from captioning.training.module import TrainingModule
 from captioning.training.summary import write_summary
 
@@ -39,12 +39,16 @@ def finish(config: DictConfig, folder: Path, module: TrainingModule, trainer: pl
         module.load_state_dict(state)
     if score is None:
         log.warning(f"no epoch was validated: the model is that of step {trainer.global_step:,}, of unknown worth")
-    if config.lora.rank:
+    changes = low_rank_of(module.task.decoder) if config.lora.rank else None
+    if changes:
         merge_low_rank(module.task.decoder)
     module.task.end()
     encoder_config = OmegaConf.to_container(config.encoder, resolve=True)
     bundle = Bundle(module.encoder, encoder_config, module.task)
-    save_bundle(folder / "model", bundle, card=card(config, module.task, score, len(module.val_examples)))
+    text = card(config, module.task, score, len(module.val_examples))
+    small = changes and config.start and not config.lora.merge
+    if not small or not save_small(folder / "model", bundle, changes, str(config.start), card=text):
+        save_bundle(folder / "model", bundle, card=text)
     write_summary(folder, module.task, score, trainer)
     return folder / "model"
 

@@ -24,7 +24,7 @@ from captioning.files.annotations import read_text
 from captioning.models.bundle import whole_weights
 from captioning.models.former_names import current_keys
 from captioning.models.shipped import find_model
-from captioning.tasks.load import find_bundle, is_of_hub
+from captioning.tasks.load import find_bundle, has_changes, is_of_hub
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def found_start(start: str | Path) -> Path:
 
 def read_start(path: str | Path) -> Start:
     """A model's name or folder, or a checkpoint of `captioning train`. Raises UserError naming what is wrong."""
-    if is_of_hub(path):
+    if is_of_hub(path) or has_changes(path):
         bundle = find_bundle(path)
         parts = {"encoder": bundle.encoder, "task": bundle.task}
         weights = {f"{part}.{name}": w for part, module in parts.items() for name, w in module.state_dict().items()}

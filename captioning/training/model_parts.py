@@ -46,7 +46,7 @@ def built(
     if config.lora.rank:
         if not hasattr(task, "decoder"):
             raise UserError(f"lora.rank={config.lora.rank}: {type(task).__name__} has no decoder to learn beside")
-        add_low_rank(task.decoder, **config.lora)
+        add_low_rank(task.decoder, **{name: config.lora[name] for name in ("rank", "alpha", "dropout")})
     return encoder
 
 

@@ -16,6 +16,7 @@ import captioning
 from captioning.commands.import_model import import_model
 from captioning.errors import UserError
 from captioning.generation.beam import beam
+from captioning.models.bundle import load_bundle
 from captioning.models.published.importing import import_checkpoint
 from captioning.text.vocabulary import BOS, EOS, PAD, UNK
 
@@ -197,6 +198,12 @@ def test_what_is_wrong_with_a_folder_is_said_in_a_sentence(folder):
     assert "describes a bert" in refusal(folder)
     file.write_text("[")
     assert "cannot be read" in refusal(folder)
+
+
+def test_what_takes_bundles_alone_says_how_to_make_one(pair):
+    *_, folder = pair
+    with pytest.raises(UserError, match="captioning import"):
+        load_bundle(folder)
 
 
 def test_a_name_without_a_network_is_said_in_a_sentence(monkeypatch):
