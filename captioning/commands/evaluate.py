@@ -46,7 +46,7 @@ def run(config: DictConfig, folder: Path) -> int:
     about = {"model": str(config.model), "task": task.config(), "data": source.name, "split": split}
     about |= {"pictures": len(predictions), "unavailable": scores.unavailable, "remarks": scores.remarks}
     write_json(folder / "metrics.json", {**about, "scores": scores.corpus})
-    write_json(folder / "predictions.json", task.results(predictions))
+    write_json(folder / "predictions.json", task.result_file(predictions, examples))
     log.info(f"wrote {folder / 'metrics.json'} and {folder / 'predictions.json'}")
     if config.report:
         title = f"{source.name} {split}: what {config.model} says"

@@ -128,6 +128,10 @@ class Task(nn.Module):
         """Predictions by id as the benchmark's result files have them."""
         return [{"image_id": key, "prediction": value} for key, value in predictions.items()]
 
+    def result_file(self, predictions: Mapping[int | str, Any], examples: Sequence[Example]) -> list[dict[str, Any]]:
+        """What an evaluation writes: `results`, unless a benchmark's files name what only the examples know."""
+        return self.results(predictions)
+
     def texts(self) -> dict[str, str]:
         """What a finished model needs besides weights and configuration: the content of each of `files`."""
         return {}

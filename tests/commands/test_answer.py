@@ -66,10 +66,74 @@ def test_questions_come_from_a_file_or_from_a_table_of_photos(model, photos):
     ]
 
 
+def test_files_of_a_table_lie_in_the_folder_that_is_named_with_it(model, photos, tmp_path_factory):
+    table = tmp_path_factory.mktemp("elsewhere") / "asked.csv"
+    table.write_text(
+        "file,question,id\nb.png,is it red?,q1\na.png,is it?,q2\nb.png,what colour is it?,q3\nc.png,is it?,q4\n"
+    )
+    found = answer(photos, "--questions", table, "--json", model=model)
+    lines = [json.loads(line) for line in found.stdout.splitlines()]
+    assert [one["question_id"] for one in lines] == ["q1", "q3", "q2"]
+    assert {one["file"] for one in lines} == {str(photos / "a.png"), str(photos / "b.png")}
+    assert found.exit_code == 1 and "c.png" in found.stderr
+
+
+def test_official_questions_are_answered_as_their_scores_read_them(model, photos):
+    write(photos)
+    (photos / "photos").mkdir()
+    (photos / "a.png").rename(photos / "photos" / "COCO_train2014_000000000001.png")
+    found = answer(photos / "photos", "--questions", photos / "q.json", "--json", model=model)
+    assert found.exit_code == 0, found.stderr
+    (photos / "said.jsonl").write_text(found.stdout)
+    scored = CliRunner().invoke(
+        app, ["score", "--task", "vqa", *(str(photos / name) for name in ("q.json", "a.json", "said.jsonl"))]
+    )
+    assert scored.exit_code == 0, scored.stderr
+    absent = answer(photos, "--questions", photos / "q.json", model=model)
+    assert absent.exit_code == 2 and "lacks 1 of the photos" in absent.stderr
+
+
+def test_answers_do_not_depend_on_how_many_photos_are_seen_at_once(model, photos):
+    (photos / "broken.png").write_text("no picture")
+    asked = ["is it red?", "what colour is it?", "--json", "--top", 2]
+    alone = answer(photos, *asked, "--batch-size", 1, model=model)
+    together = answer(photos, *asked, "--batch-size", 16, model=model)
+    assert alone.exit_code == together.exit_code == 1
+    for one, other in zip(alone.stdout.splitlines(), together.stdout.splitlines(), strict=True):
+        one, other = json.loads(one), json.loads(other)
+        assert one.pop("probability") == pytest.approx(other.pop("probability"), abs=1e-5)
+        assert [two.pop("probability") for two in one["others"]] == pytest.approx(
+            [two.pop("probability") for two in other["others"]], abs=1e-5
+        )
+        assert one == other
+
+
+@pytest.mark.parametrize(
+    "words, further",
+    [(["is it red?"], "is it red?"), (["a.png"], "a.png"), ([".", "."], "."), ([".", "why?"], "why?")],
+)
+def test_what_a_file_of_questions_says_is_not_said_twice(model, photos, words, further, monkeypatch):
+    monkeypatch.chdir(photos)
+    (photos / "asked.csv").write_text("file,question\nb.png,is it red?\n")
+    found = answer(*words, "--questions", "asked.csv", model=model)
+    assert found.exit_code == 2 and f"leave out {further!r}" in found.stderr
+
+
 def test_where_was_looked_is_drawn_for_each_question(model, photos):
     found = answer(photos / "a.png", "is it red?", "is it?", "--attention", photos / "seen", model=model)
     assert found.exit_code == 0, found.stderr
     assert sorted(path.name for path in (photos / "seen").iterdir()) == ["a-2.png", "a.png"]
+
+
+def test_where_a_clip_was_looked_at_is_not_drawn_as_if_it_were_a_photo(model, photos):
+    first, second = pictures(2)
+    first.save(photos / "moving.gif", save_all=True, append_images=[second], duration=100)
+    found = answer(photos / "moving.gif", "is it red?", "--attention", photos / "seen", model=model)
+    assert found.exit_code == 0 and (photos / "seen" / "moving.png").exists()  # a model of photos sees its first frame
+    clip = save_bundle(photos / "clips", answering_bundle("up_down", clips=True), card="# tiny")
+    found = answer(photos / "moving.gif", photos / "b.png", "is it red?", "--attention", photos / "s", model=clip)
+    assert found.exit_code == 1 and "read as a clip" in found.stderr and not list((photos / "s").iterdir())
+    assert len(found.stdout.splitlines()) == 2
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import torch
 
 from captioning.data.questions import Question, QuestionedExample
-from captioning.encoders.grid import GridEncoder
+from captioning.encoders.base import Encoder
 from captioning.memory import VisualMemory
 from captioning.models.bundle import Bundle
 from captioning.tasks.question_answering.classification import AnswerClassification
@@ -75,9 +75,13 @@ def memory(count: int = 6) -> VisualMemory:
     return VisualMemory(x, torch.ones(count, 4, dtype=torch.bool), x.mean(1))
 
 
-def answering_bundle(form: str) -> Bundle:
-    """An untrained model of one of `FORMS` on pictures."""
-    look = {"backbone": "test_resnet", "size": 64, "weights": "none"}
-    encoder = GridEncoder(**look)
+def answering_bundle(form: str, *, clips: bool = False) -> Bundle:
+    """An untrained model of one of `FORMS` on pictures, or on four frames of each clip."""
+    look = {"_target_": "captioning.encoders.grid.GridEncoder", "backbone": "test_resnet", "size": 64}
+    look["weights"] = "none"
+    if clips:
+        look = {"image": look, "sampling": {"frames": 4}, "pool": "grid"}
+        look["_target_"] = "captioning.encoders.frames.FrameEncoder"
+    encoder = part_of(look, Encoder)
     task = built(form, examples(), encoder.width)
-    return Bundle(encoder, {"_target_": "captioning.encoders.grid.GridEncoder", **look}, task)
+    return Bundle(encoder, look, task)

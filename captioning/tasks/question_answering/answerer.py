@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,10 @@ import torch
 
 from captioning.data.defects import says_something
 from captioning.errors import UserError
-from captioning.tasks.predictor import Predictor
+from captioning.memory import VisualMemory
+from captioning.runtime.option_checks import require_least
+from captioning.runtime.prefetch import default_workers, read_ahead
+from captioning.tasks.predictor import Predictor, ReadInput
 
 LONGEST = 10_000  # letters of a question, far beyond what any model reads
 
@@ -44,28 +47,61 @@ class Answerer(Predictor):
         UserError naming the picture that cannot be read, or a question without a word.
         """
         asked = [questions] if isinstance(questions, str) else list(questions)
-        check_questions(asked)
-        if top < 1:
-            raise UserError(f"top={top}: it is 1 or more")
-        found = self.read(image)
-        if isinstance(found, UserError):
-            raise found
-        ((_, memory),) = self.memories([found])
-        with torch.inference_mode():
-            answers, attention = self.task.answer(memory.float(), [asked], top=top)
-        real = memory.mask[0].cpu()
-        boxes = None if memory.boxes is None else memory.boxes[0].float().cpu()[real].numpy()
-        made = [
-            Answer(
-                question,
-                *ranked[0],
-                tuple(ranked[1:]),
-                None if attention is None else attention[0, r].float().cpu()[real].numpy(),
-                boxes,
-            )
-            for r, (question, ranked) in enumerate(zip(asked, answers[0], strict=True))
-        ]
+        ((_, made),) = self.stream([(image, asked)], top=top, workers=0)
+        if isinstance(made, UserError):
+            raise made
         return made[0] if isinstance(questions, str) else made
+
+    def stream(
+        self,
+        asked: Iterable[tuple[Any, Sequence[str]]],
+        *,
+        top: int = 1,
+        batch_size: int = 16,
+        workers: int | None = None,
+    ) -> Iterator[tuple[Any, list[Answer] | UserError]]:
+        """(picture, the answers to its questions) of pictures with questions each, in order and in constant memory.
+
+        A picture that cannot be read comes with the error instead. `workers` threads read one batch while the model is
+        busy with the last (None: as many as there are cores, at most 8). Raises UserError for what is no question.
+        """
+        require_least(1, top=top, batch_size=batch_size)
+        workers = default_workers() if workers is None else workers
+        require_least(0, workers=workers)
+        return self._answers_to(read_ahead(asked, self._look, batch_size=batch_size, workers=workers), top)
+
+    def _look(self, one: tuple[Any, Sequence[str]]) -> ReadInput | UserError:
+        check_questions(one[1])
+        return self.read(one[0])
+
+    def _answers_to(self, batches: Iterable, top: int) -> Iterator[tuple[Any, list[Answer] | UserError]]:
+        for batch in batches:
+            good = [(seen, questions) for (_, questions), seen in batch if not isinstance(seen, UserError)]
+            answers: dict[int, list[Answer]] = {}
+            for places, memory in self.memories([seen for seen, _ in good]):
+                made = self._answer(memory.float(), [good[i][1] for i in places], top)
+                answers |= dict(zip(places, made, strict=True))
+            place = iter(range(len(good)))
+            for (image, _), seen in batch:
+                yield image, seen if isinstance(seen, UserError) else answers[next(place)]
+            del batch, good, image, seen  # or they are held while the next batch is made
+
+    def _answer(self, memory: VisualMemory, questions: Sequence[Sequence[str]], top: int) -> list[list[Answer]]:
+        """The answers to each picture's questions, with where was looked among its own tokens."""
+        with torch.inference_mode():
+            answers, attention = self.task.answer(memory, questions, top=top)
+        made = []
+        for b, asked in enumerate(questions):
+            real = memory.mask[b].cpu()
+            boxes = None if memory.boxes is None else memory.boxes[b].float().cpu()[real].numpy()
+            looked = [None] * len(asked) if attention is None else attention[b].float().cpu()[:, real].numpy()
+            made.append(
+                [
+                    Answer(question, *ranked[0], tuple(ranked[1:]), looked[r], boxes)
+                    for r, (question, ranked) in enumerate(zip(asked, answers[b], strict=True))
+                ]
+            )
+        return made
 
 
 def check_questions(questions: Sequence[str]) -> None:

@@ -118,6 +118,16 @@ class QuestionAnswering(Task):
         """Images with the answers to their questions, in the order in which they are asked."""
         return [{"image_id": key, "answers": answers} for key, answers in predictions.items()]
 
+    def result_file(
+        self, predictions: Mapping[int | str, list[str]], examples: Sequence[Example]
+    ) -> list[dict[str, Any]]:
+        """The official result file: an entry a question, with its id and the answer."""
+        return [
+            {"question_id": question.id, "answer": answer}
+            for example in examples
+            for question, answer in zip(getattr(example, "questions", ()), predictions[example.id], strict=True)
+        ]
+
     def fitted_words(self, texts: Sequence[str]) -> Vocabulary:
         """Words of the training questions. Raises UserError where there are none."""
         return Vocabulary.build(texts, **self.vocabulary_options)

@@ -155,3 +155,14 @@ def test_scores_are_of_questions_by_kind():
     assert scores.corpus["exact"] == 1.0 and scores.corpus["exact (count)"] == 1.0
     assert set(scores.images) == {q.id for one in known for q in one.questions}
     assert task.usual_metrics(source) == ("exact",)
+
+
+def test_an_evaluation_writes_the_official_result_file():
+    known = examples()
+    task = built("up_down", known).eval()
+    seen = memory()
+    predictions = dict(zip(range(6), task.predict(seen, task.targets(known, 0)), strict=True))
+    listed = task.result_file(predictions, known)
+    assert [one["question_id"] for one in listed] == [q.id for one in known for q in one.questions]
+    assert [one["answer"] for one in listed] == [answer for those in predictions.values() for answer in those]
+    assert all(set(one) == {"question_id", "answer"} for one in listed)
