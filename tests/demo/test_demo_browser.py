@@ -166,3 +166,31 @@ def test_a_file_that_was_not_uploaded_is_not_opened(page, path):
 
     kind, said = Visitor(page).ask(path)
     assert kind == "error" and "import" not in str(said) and "root:" not in str(said)
+
+
+def test_a_question_is_typed_and_the_picture_shows_where_was_looked(browser, tmp_path_factory, tmp_path):
+    from tiny_answers import answering_bundle
+
+    from captioning.demo.page import serve
+    from captioning.tasks.question_answering.answerer import Answerer
+
+    tab, _ = browser
+    answerer = Answerer(answering_bundle("up_down"), device="cpu")
+    models = {"tiny": Captioner(tiny_bundle(), device="cpu"), "asked": answerer}
+    running = serve(models, tmp_path_factory.mktemp("both"), host="127.0.0.1", port=None)
+    try:
+        tab.goto(running.local_url)
+        tab.get_by_role("tab", name="Answers").click()
+        pictures(1, 96)[0].save(tmp_path / "photo.png")
+        tab.set_input_files("#answer-upload input[type=file]", tmp_path / "photo.png")
+        question = tab.locator("#answer-question textarea, #answer-question input")
+        question.fill("is it red? what is it?")
+        question.press("Enter")
+        tab.wait_for_selector("#answer-result .looked .heat >> nth=1")
+        said = answerer.answer(tmp_path / "photo.png", ["is it red?", "what is it?"])
+        assert tab.locator("#answer-result .text").all_inner_texts() == [one.text for one in said]
+        tab.locator("#answer-result .looked").first.hover()
+        opacity = "getComputedStyle(document.querySelector('#answer-result .heat')).opacity"
+        tab.wait_for_function(f"{opacity} === '0'")
+    finally:
+        running.close(verbose=False)
