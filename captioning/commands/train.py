@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from captioning.runtime.allocator import keep_freed_memory
@@ -31,7 +32,8 @@ def run(config: DictConfig, folder: Path) -> int:
         left = next((f": {path} was saved last. Go on with resume=auto" for path in saved if path.exists()), "")
         log.warning(f"interrupted{left}")
         return 128 + signal.SIGINT
-    log.info(f"done: {model}. Try `captioning caption PHOTO --model {model}`")
+    usage = getattr(get_class(config.task._target_), "usage", "")
+    log.info(f"done: {model}." + (f" Try `captioning {usage} --model {model}`" if usage else ""))
     return 0
 
 

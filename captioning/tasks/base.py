@@ -36,6 +36,7 @@ class Task(nn.Module):
             "val/" + every name of `score`'s corpus values are known.
         columns: names of corpus values that a table of runs shows.
         things: what a table of scores calls the predictions.
+        usage: the verb of the command line that a finished model is for, and what it is given: "caption PHOTO".
         metrics: what `score` computes where nobody says.
         files: names of the task's own files in a model's folder.
     """
@@ -44,6 +45,7 @@ class Task(nn.Module):
     monitor: tuple[str, Literal["max", "min"]] = ("val/loss", "min")
     columns: tuple[str, ...] = ()
     things: str = "predictions"
+    usage: str = ""
     metrics: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
 

@@ -57,6 +57,7 @@ class Captioning(Task):
     monitor = ("val/CIDEr", "max")
     columns = ("CIDEr", "BLEU-4")
     things = "captions"
+    usage = "caption PHOTO"
     metrics = ("bleu", "cider")
     files = ("vocabulary.json",)
 

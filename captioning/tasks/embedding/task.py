@@ -54,6 +54,7 @@ class Embedding(Task):
     monitor = ("val/recall", "max")
     columns = ("i2t R@1", "t2i R@1", "i2t R@10", "t2i R@10")
     things = "embeddings"
+    usage = "search FOLDER TEXT"
     metrics = ("recall",)
     files = (WORDS,)
 

@@ -51,6 +51,7 @@ class Grounding(Task):
     monitor = ("val/acc@0.5", "max")
     columns = ("acc@0.5", "pointing")
     things = "boxes"
+    usage = "locate PHOTO PHRASE"
     metrics = ("boxes",)
     files = (WORDS,)
 

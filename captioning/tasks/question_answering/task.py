@@ -51,6 +51,7 @@ class QuestionAnswering(Task):
 
     needs = ("questions",)
     things = "answers"
+    usage = "answer PHOTO QUESTION"
 
     def __init__(
         self,

@@ -135,6 +135,7 @@ def test_a_picture_that_is_none_is_named(model, tmp_path):
         ("{", r"answers\.json is damaged"),
         ('{"answers": [1]}', "no list"),
         ('{"answers": ["a", "a"]}', "different"),
+        ('{"answers": ["a", "b"]}', "do not fit"),
     ],
 )
 def test_a_damaged_list_of_answers_is_named(tmp_path, text, message):
@@ -166,3 +167,16 @@ def test_an_evaluation_writes_the_official_result_file():
     assert [one["question_id"] for one in listed] == [q.id for one in known for q in one.questions]
     assert [one["answer"] for one in listed] == [answer for those in predictions.values() for answer in those]
     assert all(set(one) == {"question_id", "answer"} for one in listed)
+
+
+def test_a_run_ends_with_the_verb_that_its_task_is_for():
+    from typer.main import get_command
+
+    from captioning.cli import app
+    from captioning.tasks.captioning.task import Captioning
+    from captioning.tasks.embedding.task import Embedding
+    from captioning.tasks.grounding.task import Grounding
+
+    usages = [task.usage for task in (AnswerClassification, Captioning, Embedding, Grounding)]
+    assert usages[0] == "answer PHOTO QUESTION"
+    assert {usage.split()[0] for usage in usages} <= set(get_command(app).commands)
