@@ -9,6 +9,7 @@ from pathlib import Path
 from captioning.commands.own_packages import own_packages
 from captioning.decoders.retrieval import RetrievalDecoder
 from captioning.models.bundle import load_bundle, read_card, require_place, save_bundle
+from captioning.models.cards import lowered
 from captioning.models.shipped import find_model
 from captioning.tasks.captioning.ensemble import join
 
@@ -28,8 +29,3 @@ def run(models: Sequence[str], output: Path, *, half: bool, allow: Sequence[str]
     text = f"# {output.name}\n\nAn ensemble, which averages log-probabilities, of\n\n{listed}\n{''.join(cards)}"
     print(save_bundle(output, joined, card=text, half=half))
     return 0
-
-
-def lowered(text: str) -> str:
-    """Markdown, its headings one lower."""
-    return "".join(f"#{line}" if line.startswith("#") else line for line in text.splitlines(keepends=True))

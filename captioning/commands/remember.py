@@ -9,6 +9,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from captioning import __version__
 from captioning.data.splits import chosen_examples
 from captioning.data.without_photos import read_texts
 from captioning.decoders.retrieval import check_options
@@ -17,6 +18,7 @@ from captioning.features.stored import stored
 from captioning.media.kinds import is_clip
 from captioning.memory import VisualMemory
 from captioning.models.bundle import Bundle, load_bundle, read_card, require_place, save_bundle
+from captioning.models.cards import lowered, without_scores
 from captioning.models.shipped import find_model
 from captioning.runtime.allocator import keep_freed_memory
 from captioning.runtime.device import working_device
@@ -64,8 +66,8 @@ def run(config: DictConfig, folder: Path) -> int:
         changed = gated(changed, torch.cat(found), threshold=config.gate, sure=config.sure)
     said = sum(len(example.captions) for example in examples)
     things = f"{len(examples):,} {source.things} of {source.name}"
-    terms = f"\nNow it remembers {things} and {said:,} captions of them, no others.\n"
-    save_bundle(output, changed, card=read_card(model) + terms, half=config.half, eight_bit=config.eight_bit)
+    about = f"It remembers {things} and {said:,} captions of them, no others."
+    save_bundle(output, changed, card=card(model, output, about), half=config.half, eight_bit=config.eight_bit)
     log.info(f"{output}: remembers {things} and {said:,} captions of them")
     return 0
 
@@ -80,13 +82,22 @@ def believed_kinds(memory: VisualMemory, sure: float) -> torch.Tensor:
     return found[:, :-1]
 
 
+def card(model: Path, output: Path, about: str) -> str:
+    """The card of the model with its memory: what that is, and what of the model before still holds, no score of it."""
+    before = lowered(without_scores(read_card(model)))
+    return (
+        f"# {output.name}\n\nMade by captioning {__version__} from {model}. {about} What it says with this memory was "
+        f"not scored: `captioning evaluate model={output} ...` does.\n\n## Of the model before\n\n{before}"
+    )
+
+
 def remember_texts(config: DictConfig, bundle: Bundle, model: Path, output: Path) -> int:
     """Writes the model with captions of photos that nobody has, found by what they name. -> exit status."""
     examples = [example for file in config.texts for example in read_texts(Path(file))]
     changed = remembering_texts(bundle, [example.captions for example in examples])
     count = sum(len(example.captions) for example in examples)
     files = ", ".join(Path(file).name for file in config.texts)
-    terms = f"\nIt remembers {count:,} captions without photos, of {files}.\n"
-    save_bundle(output, changed, card=read_card(model) + terms, half=config.half, eight_bit=config.eight_bit)
+    about = f"It remembers {count:,} captions without photos, of {files}."
+    save_bundle(output, changed, card=card(model, output, about), half=config.half, eight_bit=config.eight_bit)
     log.info(f"{output}: remembers {count:,} captions without photos")
     return 0
