@@ -174,8 +174,8 @@ class ConceptRetrievalDecoder(Decoder[ConceptRetrievalContext, State]):
         sides = (memory.boxes[..., 2:] - memory.boxes[..., :2]).clamp(min=0).float()
         counts = torch.where(region, scores * (SMALLEST_REGION + sides.prod(-1).sqrt()), NOUN * scores)
         places = torch.where(there, memory.classes % count, count)
-        weight.scatter_add_(1, places, -counts.clamp(max=MOST_SURE).neg().log1p())  # what each leaves open multiplies
-        weight = 1 - weight.neg().exp()
+        weight.scatter_add_(1, places, torch.log1p(-counts.clamp(max=MOST_SURE)))  # what each leaves open multiplies
+        weight = 1 - weight.exp()
         belief.scatter_reduce_(1, places, scores, "amax")
         return weight[:, :-1], belief[:, :-1]
 

@@ -242,3 +242,27 @@ def test_training_goes_on_from_a_model_without_its_memories(tmp_path):
     for name, one in (("captions", bundle), ("both", both)):
         start = read_start(save_bundle(tmp_path / name, one, card="# card"))
         assert {weight for weight in start.weights if weight.startswith("task.")} == own
+
+
+def test_what_speaks_for_a_concept_adds_up_and_never_beyond_certainty():
+    decoder = ConceptRetrievalDecoder(
+        ConceptReader(Transformer(**SIZES, width=16, layers=1, heads=4, feed_forward=24), **SIZES, concepts=2 * COUNT),
+        **SIZES,
+    )
+    dog, cat = (list(concepts()).index(name) for name in ("dog", "cat"))
+    boxes = torch.tensor([[0.0, 0.0, 0.5, 0.5]] * 4)[None]
+    memory = VisualMemory(
+        tokens=torch.zeros(1, 4, VISUAL_WIDTH),
+        mask=torch.ones(1, 4, dtype=torch.bool),
+        pooled=torch.zeros(1, VISUAL_WIDTH),
+        boxes=boxes,
+        classes=torch.tensor([[dog, cat, cat, COUNT + cat]]),
+        scores=torch.tensor([[0.4, 0.4, 0.4, 0.9]]),
+    )
+    weight, belief = decoder.believed(memory)
+    once = 0.4 * (0.35 + 0.5)
+    left = (1 - once) ** 2 * (1 - 0.7 * 0.9)
+    assert_same(weight[0, [dog, cat]], torch.tensor([once, 1 - left]))
+    assert_same(belief[0, [dog, cat]], torch.tensor([0.4, 0.9]))
+    sure = replace(memory, scores=torch.ones(1, 4), boxes=torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(1, 4, 4))
+    assert (decoder.believed(sure)[0] <= 1).all()
