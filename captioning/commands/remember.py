@@ -63,7 +63,9 @@ def run(config: DictConfig, folder: Path) -> int:
             report(start + len(ids), len(examples))
     changed = remembering(bundle, torch.cat(pooled), examples, **sizes)
     if config.gate is not None:
-        changed = gated(changed, torch.cat(found), threshold=config.gate, sure=config.sure)
+        changed = gated(
+            changed, torch.cat(found), threshold=config.gate, sure=config.sure, overlooked=config.overlooked
+        )
     said = sum(len(example.captions) for example in examples)
     things = f"{len(examples):,} {source.things} of {source.name}"
     about = f"It remembers {things} and {said:,} captions of them, no others."

@@ -32,6 +32,18 @@ def first_tensor(value: Any) -> Tensor | None:
     return next((part for part in parts if part is not None), None)
 
 
+def chosen_of(chosen: Tensor, one: Any, other: Any) -> Any:
+    """Of two contexts of the same images, or parts of them, `other` where `chosen` (B,) is True, and else `one`."""
+    if isinstance(one, Tensor):
+        return torch.where(chosen.view(-1, *[1] * (one.dim() - 1)), other, one)
+    if isinstance(one, Context):
+        names = [f.name for f in fields(one)]
+        return replace(one, **{name: chosen_of(chosen, getattr(one, name), getattr(other, name)) for name in names})
+    if isinstance(one, (list, tuple)):
+        return type(one)(chosen_of(chosen, *pair) for pair in zip(one, other, strict=True))
+    return one
+
+
 C = TypeVar("C", bound="Context")
 S = TypeVar("S", bound="State")
 

@@ -213,20 +213,24 @@ class ConceptRetrievalDecoder(Decoder[ConceptRetrievalContext, State]):
         return torch.tensor(counts, device=words.device, dtype=torch.float32).view(words.shape[:2])
 
     def salience(self, context: ConceptRetrievalContext, words: Tensor) -> Tensor:
-        """How much the weightiest concept other than a person counts that captions name. words (B, K, T) -> (B, K).
+        """How much the two weightiest concepts other than a person count that captions name. (B, K, T) -> (B, K).
 
-        Of an image the weightiest of all counts 1 if it is certain, and less the less certain it is.
+        A concept counts 1 if it is certain, and less the less certain it is; what may stand for several, the most.
         """
-        weights = context.weight.tolist()
         gains = [
-            [max((known[n] for names in self.mentions(ids) for n in names if n), default=0.0) for ids in captions]
-            for known, captions in zip(weights, words.tolist(), strict=True)
+            [sum(sorted(self.named_weights(ids, known))[-2:]) for ids in captions]
+            for known, captions in zip(context.weight.tolist(), words.tolist(), strict=True)
         ]
         return torch.tensor(gains, device=words.device, dtype=torch.float32).view(words.shape[:2])
 
-    def weightiest(self, context: ConceptRetrievalContext) -> tuple[Tensor, Tensor]:
-        """The concept other than a person that counts most in each image, and how much. -> (B,) each."""
-        weights, kinds = context.weight[:, 1:].max(1)
+    def named_weights(self, ids: Sequence[int], known: Sequence[float]) -> list[float]:
+        """What each concept other than a person that a caption names counts by `known` (C,), each concept once."""
+        named = {max(names, key=known.__getitem__) for names in self.mentions(ids)}
+        return [known[name] for name in named if name]
+
+    def weightiest(self, context: ConceptRetrievalContext, count: int = 1) -> tuple[Tensor, Tensor]:
+        """The `count` concepts other than a person that count most in each image, and how much. -> (B, count) each."""
+        weights, kinds = context.weight[:, 1:].topk(count, dim=1)
         return kinds + 1, weights
 
     def names_any(self, words: Tensor, kinds: Tensor) -> Tensor:

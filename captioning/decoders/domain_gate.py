@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from captioning.decoders.base import Context, Decoder, DecoderFeatures, State, StepOutput
+from captioning.decoders.base import Context, Decoder, DecoderFeatures, State, StepOutput, chosen_of
 from captioning.decoders.concept_retrieval import ConceptRetrievalDecoder
 from captioning.decoders.familiarity import has_foreign_region, rank_by_familiarity
 from captioning.decoders.retrieval import RetrievalContext, RetrievalDecoder
@@ -22,10 +22,12 @@ class DomainGateContext(Context):
     """What the decoder prepared, and which images are of the domain that it remembers."""
 
     own: RetrievalContext
+    by_concepts: Context | None  # of the decoder inside, no concept being hidden; None where nobody will ask for it
     familiar: Tensor  # (B,) bool
 
     def keep(self, images: Tensor) -> DomainGateContext:
-        return DomainGateContext(self.own.keep(images), self.familiar[images])
+        by_concepts = None if self.by_concepts is None else self.by_concepts.keep(images)
+        return DomainGateContext(self.own.keep(images), by_concepts, self.familiar[images])
 
 
 class DomainGate(Decoder[DomainGateContext, State]):
@@ -34,6 +36,8 @@ class DomainGate(Decoder[DomainGateContext, State]):
     A photo is familiar where those remembered are at least `threshold` alike in the mean (-1 to 1), and no region of
     it that the detector is `sure` of is of a kind that is rare among them: `foreign` (C,) says which are. Captions of
     familiar photos are then judged by those of photos that look alike, of all others by those that name the same.
+    With `overlooked` a familiar photo is unfamiliar after all where its caption does not name what counts most in it,
+    if that counts so much (0 to 1): a search then tells it again by its concepts (`generation=consensus`).
     """
 
     def __init__(
@@ -44,24 +48,43 @@ class DomainGate(Decoder[DomainGateContext, State]):
         vocabulary_size: int,
         threshold: float = 0.46,
         sure: float = 0.3,
+        overlooked: float | None = None,
     ):
         super().__init__()
         inside = decoder.decoder if isinstance(decoder, RetrievalDecoder) else None
         if not isinstance(inside, ConceptRetrievalDecoder):
             raise UserError("decoder.decoder has to remember photos, and its own decoder captions by concepts")
-        require_number("decoder.", threshold=threshold, sure=sure)
+        numbers = {"threshold": threshold, "sure": sure} | ({} if overlooked is None else {"overlooked": overlooked})
+        require_number("decoder.", **numbers)
         self.decoder, self.threshold, self.sure, self.vocabulary_size = decoder, threshold, sure, vocabulary_size
+        self.overlooked = overlooked
         self.register_buffer("foreign", torch.zeros(len(concepts()), dtype=torch.bool))
 
     def prepare(self, memory: VisualMemory) -> DomainGateContext:
         photos, trust, likeness = self.decoder.neighbours_of(memory)
         strange = has_foreign_region(memory, self.foreign, self.sure)
         familiar = (likeness >= self.threshold) & ~strange
+        seen = memory
         if memory.classes is not None:
             hidden = familiar[:, None] & (memory.classes >= 0)
             memory = replace(memory, mask=memory.mask & ~hidden, classes=memory.classes.masked_fill(hidden, -1))
-        own = RetrievalContext(self.decoder.decoder.prepare(memory), photos, trust, likeness)
-        return DomainGateContext(own, familiar)
+        inside = self.decoder.decoder
+        again = self.overlooked is not None and bool(familiar.any())
+        own = RetrievalContext(inside.prepare(memory), photos, trust, likeness)
+        return DomainGateContext(own, inside.prepare(seen) if again else None, familiar)
+
+    def overlooking(self, context: DomainGateContext, words: Tensor) -> Tensor:
+        """Which familiar images have captions (B, T) that do not name what counts most, if it counts enough. -> (B,)"""
+        if context.by_concepts is None:
+            return torch.zeros_like(context.familiar)
+        kinds, weights = self.decoder.decoder.weightiest(context.by_concepts)
+        named = self.decoder.decoder.names_any(words[:, None], kinds[:, 0])
+        return context.familiar & (weights[:, 0] >= self.overlooked) & ~named
+
+    def told_by_concepts(self, context: DomainGateContext, images: Tensor) -> DomainGateContext:
+        """The context in which these `images` (B,) bool are unfamiliar."""
+        own = replace(context.own, own=chosen_of(images, context.own.own, context.by_concepts))
+        return replace(context, own=own, familiar=context.familiar & ~images)
 
     def ranked(
         self, context: DomainGateContext, words: Tensor, looks: float, names: float, unsupported: float, naming: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.nn import functional as F
 
 from captioning.decoders.base import Context, Decoder
 from captioning.decoders.concept_retrieval import ConceptRetrievalContext, ConceptRetrievalDecoder
@@ -18,6 +19,7 @@ from captioning.generation.candidates import best_positions
 from captioning.generation.naming import with_the_weightiest_named
 from captioning.generation.output import Generated, generated
 from captioning.runtime.option_checks import require_number
+from captioning.text.vocabulary import PAD
 
 
 @torch.no_grad()
@@ -42,10 +44,10 @@ def consensus(
     of the photos that a `RetrievalDecoder` is reminded of (Devlin et al. 2015, arXiv:1505.04467, section 3; Mao et al.
     2015, arXiv:1412.6632, section 8), plus `concept_weight` times that with the captions that a
     `ConceptRetrievalDecoder` finds to name the same, less `unsupported` for each object that it names and neither
-    detector nor classifier believes to see, plus `naming` times how much the weightiest object that it names counts,
-    by belief and size, a person left out. With `insist` an object that counts so much (0 to 1) is named by some of the
-    candidates of an image, if need be by a search of half as many beams that is forced to (Anderson et al. 2017,
-    arXiv:1612.00576). A model may have one of the two memories or both, the photos outside.
+    detector nor classifier believes to see, plus `naming` times how much the two weightiest concepts that it names
+    count, by belief and size, a person left out. With `insist` the two weightiest of an image, if they count so much
+    (0 to 1), are named by some of the candidates, if need be by a search of half as many beams that is forced to
+    (Anderson et al. 2017, arXiv:1612.00576). A model may have one of the two memories or both, the photos outside.
     `familiar` is how alike the remembered photos are, from -1 to 1, to one of which both memories know as much: both
     weights then are shared out between them, by how much more or less alike they are to the photo at hand.
     A `RoutedDecoder` and a `DomainGate` have one memory for familiar photos, which alone counts there, and the other
@@ -62,7 +64,12 @@ def consensus(
             "generation=consensus needs a model that remembers photos and their captions: "
             "captioning remember model=NAME data=NAME output=FOLDER makes one of any other"
         )
-    counts = {"weight": weight, "concept_weight": concept_weight, "unsupported": unsupported, "naming": naming}
+    counts: dict[str, Any] = {
+        "weight": weight,
+        "concept_weight": concept_weight,
+        "unsupported": unsupported,
+        "naming": naming,
+    }
     require_number("generation.", **counts, **({} if insist is None else {"insist": insist}))
     for name, value in counts.items():
         if value < 0:
@@ -89,8 +96,18 @@ def consensus(
             if naming:
                 scores = scores + naming * concepts.salience(inside, words)
     best = best_positions(scores, num_captions)
-    words = words.gather(1, best[..., None].expand(-1, -1, words.shape[-1]))
-    return generated(decoder, context, words, scores.gather(1, best), details)
+    words, scores = words.gather(1, best[..., None].expand(-1, -1, words.shape[-1])), scores.gather(1, best)
+    if isinstance(decoder, DomainGate) and words.numel():
+        again = decoder.overlooking(reminded, words[:, 0])
+        if again.any():
+            context, images = decoder.told_by_concepts(reminded, again), again.nonzero().flatten()
+            counts |= {"insist": insist, "beam_size": beam_size, "num_captions": num_captions}
+            told = consensus(decoder, context.keep(images), **counts, **options)
+            longest = max(words.shape[2], told.words.shape[2])
+            words = F.pad(words, (0, longest - words.shape[2]), value=PAD)
+            words[images] = F.pad(told.words, (0, longest - told.words.shape[2]), value=PAD)
+            scores[images] = told.scores
+    return generated(decoder, context, words, scores, details)
 
 
 def _named_by(decoder: Decoder, context: Any) -> tuple[ConceptRetrievalDecoder, ConceptRetrievalContext] | None:

@@ -1,8 +1,9 @@
-"""Captions that name the object which counts most in an image, where a search by likelihood found none."""
+"""Captions that name the two concepts which count most in an image, where a search by likelihood found none."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -27,18 +28,37 @@ def with_the_weightiest_named(
     beam_size: int,
     **options: Any,
 ) -> tuple[Tensor, Tensor]:
-    """Candidates (B, K, T) and scores (B, K), and behind them `beam_size` more, -inf where there are none.
+    """Candidates (B, K, T) and scores (B, K), and behind them up to twice `beam_size` more, -inf where there are none.
 
-    Of an image whose weightiest concept other than a person counts `least` at least, and which no candidate names, they
-    are the best captions in which it is named. `options` are those of `beam`; where they force words, nothing is added.
+    Of an image in which one of the two weightiest concepts other than a person counts `least` at least, and no
+    candidate names it, they are the best captions that do. `options` are those of `beam`; where they force words,
+    nothing is added.
     """
     if options.pop("forced_words", ()):
         return words, scores
-    kinds, weights = concepts.weightiest(believed)
+    kinds, weights = concepts.weightiest(believed, 2)
+    for kind, weight in zip(kinds.unbind(1), weights.unbind(1), strict=True):
+        wanted = weight >= least
+        words, scores = with_named(decoder, context, words, scores, concepts, kind, wanted, beam_size, options)
+    return words, scores
+
+
+def with_named(
+    decoder: Decoder,
+    context: Context,
+    words: Tensor,
+    scores: Tensor,
+    concepts: ConceptRetrievalDecoder,
+    kinds: Tensor,
+    wanted: Tensor,
+    beam_size: int,
+    options: Mapping[str, Any],
+) -> tuple[Tensor, Tensor]:
+    """The same for one concept `kinds` (B,) of each image where it is `wanted` (B,)."""
     named = concepts.names_any(words, kinds)
     groups = defaultdict(list)
-    for image, (kind, weight, there) in enumerate(zip(kinds.tolist(), weights.tolist(), named.tolist(), strict=True)):
-        if weight >= least and not there and concepts.phrases_of(kind):
+    for image, (kind, want, there) in enumerate(zip(kinds.tolist(), wanted.tolist(), named.tolist(), strict=True)):
+        if want and not there and concepts.phrases_of(kind):
             groups[kind].append(image)
     if not groups:
         return words, scores

@@ -88,7 +88,7 @@ def test_what_captions_of_everyday_photos_name_and_the_domain_hardly_has_is_fore
     assert not foreign[len(coco_objects()) :].any()
 
 
-def test_a_caption_gains_by_naming_what_counts_most_and_nothing_by_a_person():
+def test_a_caption_gains_by_the_two_things_that_count_most_and_nothing_by_a_person():
     decoder = build("gated").decoder.decoder
     context = decoder.prepare(seen())
     person, dog, cat = (list(concepts()).index(name) for name in ("person", "dog", "cat"))
@@ -98,7 +98,7 @@ def test_a_caption_gains_by_naming_what_counts_most_and_nothing_by_a_person():
     (a_dog,), (a_cat,) = ([list(i) for i, n in ids.items() if n == [name] and len(i) == 1][:1] for name in (dog, cat))
     rows = [a_dog + a_cat, a_cat, [4]]
     words = torch.tensor([[*row, *[0] * (2 - len(row))] for row in rows])[None].expand(3, -1, -1)
-    assert_same(decoder.salience(context, words), torch.tensor([[0.6, 0.2, 0.0]]).expand(3, -1))
+    assert_same(decoder.salience(context, words), torch.tensor([[0.8, 0.2, 0.0]]).expand(3, -1))
 
 
 def test_other_decoders_cannot_be_gated():
@@ -115,3 +115,25 @@ def test_weights_without_the_gate_are_those_of_the_decoder_inside():
     bare = without_gate(weights)
     assert bare.keys() == inside.keys() and all(torch.equal(bare[name], inside[name]) for name in bare)
     assert without_gate(inside) is inside
+
+
+def test_a_familiar_photo_whose_caption_overlooks_what_counts_is_told_again_by_concepts():
+    decoder = decided(-2.0)
+    decoder.overlooked = 0.5
+    context = decoder.prepare(seen())
+    dog = list(concepts()).index("dog")
+    context.by_concepts.weight[:] = 0.0
+    context.by_concepts.weight[:, dog] = torch.tensor([0.9, 0.1, 0.9])
+    search = {"beam_size": 6, "max_words": 4, "weight": 0.0, "concept_weight": 0.0}
+    told = consensus(decoder, context, **search, details=True)
+    decoder.overlooked = None
+    known = consensus(decoder, decoder.prepare(seen()), **search)
+    decoder.threshold = 9.0
+    strange = consensus(decoder, decoder.prepare(seen()), **search)
+    named = decoder.decoder.decoder.names_any(known.words, torch.full((3,), dog))
+    assert not named[0], "or this tells nothing"
+    for image, other in ((0, strange), (1, known)):
+        ours, theirs = (one[image, 0][one[image, 0] > 0].tolist() for one in (told.words, other.words))
+        assert ours == theirs
+        assert_same(told.scores[image], other.scores[image])
+    assert told.attention.shape[:3] == told.words.shape

@@ -14,6 +14,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from captioning.demo.serve import require_gradio
+from captioning.models.shipped import default_model
 from captioning.tasks.load import load
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
@@ -24,7 +25,7 @@ def main(model: str | None = None, photo: str | None = None) -> int:
     from captioning.demo.page import serve
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as player:
-        page = serve({model or "flickr8k": load(model)}, Path(folder), host="127.0.0.1", port=None)
+        page = serve({model or default_model(): load(model)}, Path(folder), host="127.0.0.1", port=None)
         chromium = player.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         tab = chromium.new_page(viewport={"width": 1100, "height": 800})
         tab.set_default_timeout(300_000)

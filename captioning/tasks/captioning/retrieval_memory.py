@@ -81,7 +81,9 @@ def remembering_texts(
     )
 
 
-def gated(bundle: Bundle, found: Tensor, *, threshold: float = 0.46, sure: float = 0.3) -> Bundle:
+def gated(
+    bundle: Bundle, found: Tensor, *, threshold: float = 0.4, sure: float = 0.3, overlooked: float | None = 0.45
+) -> Bundle:
     """The model, to which photos like those that it remembers are familiar: it tells them without concepts.
 
     `found` (P, C) says which concepts its detector is at least `sure` of in each of the photos that it remembers.
@@ -92,7 +94,7 @@ def gated(bundle: Bundle, found: Tensor, *, threshold: float = 0.46, sure: float
     concepts = task.decoder.decoder if isinstance(task.decoder, RetrievalDecoder) else None
     if not isinstance(concepts, ConceptRetrievalDecoder):
         raise UserError("gate= is for models that remember captions by concepts: remember texts=[FILE] first")
-    options = {"threshold": threshold, "sure": sure}
+    options = {"threshold": threshold, "sure": sure, "overlooked": overlooked}
     sizes = {"visual_width": bundle.encoder.width, "vocabulary_size": len(task.vocabulary)}
     decoder = DomainGate(task.decoder, **sizes, **options)
     decoder.foreign = foreign_kinds(found, concepts.named)
