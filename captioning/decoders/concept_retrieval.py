@@ -27,6 +27,7 @@ FULL = 3  # captions of a group that have to say a concept for it to count in fu
 RAREST = 7.0  # log of how rare a concept may count as
 SMALLEST_REGION = 0.35  # how much a region counts beside the square root of its area
 MOST_SURE = 0.99  # that one region or noun makes of a concept
+WORTH_NAMING = 0.3  # how much a concept has to count for a caption to gain by naming it
 NOUN = 0.7  # how much a noun of the whole picture counts, in parts of a region that fills it
 
 
@@ -215,7 +216,7 @@ class ConceptRetrievalDecoder(Decoder[ConceptRetrievalContext, State]):
     def salience(self, context: ConceptRetrievalContext, words: Tensor) -> Tensor:
         """How much the two weightiest concepts other than a person count that captions name. (B, K, T) -> (B, K).
 
-        A concept counts 1 if it is certain, and less the less certain it is; what may stand for several, the most.
+        A concept counts 1 if it is certain, and less the less certain it is, below `WORTH_NAMING` nothing.
         """
         gains = [
             [sum(sorted(self.named_weights(ids, known))[-2:]) for ids in captions]
@@ -226,7 +227,7 @@ class ConceptRetrievalDecoder(Decoder[ConceptRetrievalContext, State]):
     def named_weights(self, ids: Sequence[int], known: Sequence[float]) -> list[float]:
         """What each concept other than a person that a caption names counts by `known` (C,), each concept once."""
         named = {max(names, key=known.__getitem__) for names in self.mentions(ids)}
-        return [known[name] for name in named if name]
+        return [known[name] for name in named if name and known[name] >= WORTH_NAMING]
 
     def weightiest(self, context: ConceptRetrievalContext, count: int = 1) -> tuple[Tensor, Tensor]:
         """The `count` concepts other than a person that count most in each image, and how much. -> (B, count) each."""

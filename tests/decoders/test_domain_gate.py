@@ -93,12 +93,14 @@ def test_a_caption_gains_by_the_two_things_that_count_most_and_nothing_by_a_pers
     context = decoder.prepare(seen())
     person, dog, cat = (list(concepts()).index(name) for name in ("person", "dog", "cat"))
     context.weight[:] = 0.0
-    context.weight[:, [person, dog, cat]] = torch.tensor([1.0, 0.6, 0.2])
+    context.weight[:, [person, dog, cat]] = torch.tensor([1.0, 0.6, 0.4])
     ids = {tuple(phrase): names for phrase, names in decoder.naming.items()}
     (a_dog,), (a_cat,) = ([list(i) for i, n in ids.items() if n == [name] and len(i) == 1][:1] for name in (dog, cat))
     rows = [a_dog + a_cat, a_cat, [4]]
     words = torch.tensor([[*row, *[0] * (2 - len(row))] for row in rows])[None].expand(3, -1, -1)
-    assert_same(decoder.salience(context, words), torch.tensor([[0.8, 0.2, 0.0]]).expand(3, -1))
+    assert_same(decoder.salience(context, words), torch.tensor([[1.0, 0.4, 0.0]]).expand(3, -1))
+    context.weight[:, cat] = 0.2  # too little to be worth it
+    assert_same(decoder.salience(context, words), torch.tensor([[0.6, 0.0, 0.0]]).expand(3, -1))
 
 
 def test_other_decoders_cannot_be_gated():
