@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
-from urllib.error import URLError
-from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from captioning.commands.caption_files import ArrivedFile
 from captioning.errors import UserError
 from captioning.files.terminal import complain
-
-SCHEMES = ("http", "https")
-MAX_BYTES = 200 * 2**20
-SECONDS = 60.0  # that all of a file may take to come
-WAIT = 15.0  # seconds without a byte
-
-
-class _SameSchemes(HTTPRedirectHandler):
-    """Goes where an address says the file is now, as long as that is on the web as well."""
-
-    def redirect_request(self, request, file, code, message, headers, address):
-        if urlsplit(address).scheme not in SCHEMES:
-            raise URLError(f"it leads to {address[:80]!r}")
-        return super().redirect_request(request, file, code, message, headers, address)
+from captioning.files.web import MAX_BYTES, SCHEMES, SECONDS, answered, portions
 
 
 @contextmanager
@@ -68,23 +51,11 @@ def _receive(name: str, place: Path) -> None:
     if name == "-":
         _copy(sys.stdin.buffer, place, "standard input", None)
         return
-    try:
-        opener = build_opener(_SameSchemes)
-        with opener.open(Request(name, headers={"User-Agent": "captioning"}), timeout=WAIT) as answer:
-            _copy(answer, place, name, time.monotonic() + SECONDS)
-    except (OSError, ValueError) as error:  # no such host, no answer, an answer that is an error, a wrong address
-        raise UserError(f"{name} cannot be fetched ({error}). Check the address.") from None
+    with answered(name) as answer:
+        _copy(answer, place, name, SECONDS)
 
 
-def _copy(source: BinaryIO, place: Path, name: str, deadline: float | None) -> None:
-    size = 0
+def _copy(source: BinaryIO, place: Path, name: str, seconds: float | None) -> None:
     with open(place, "wb") as file:
-        while part := source.read(1 << 16):
-            size += len(part)
-            if size > MAX_BYTES:
-                raise UserError(f"{name} has more than {MAX_BYTES >> 20} MB. Save it to a file and name that.")
-            if deadline is not None and time.monotonic() > deadline:
-                raise UserError(f"{name} takes more than {SECONDS:g} seconds to come. Save it to a file and name that.")
+        for part in portions(source, name, most=MAX_BYTES, seconds=seconds):
             file.write(part)
-    if not size:
-        raise UserError(f"{name} is empty (0 bytes). Send a photo or a clip.")

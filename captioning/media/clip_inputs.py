@@ -7,10 +7,13 @@ from typing import Any
 
 from captioning.media.clip import Clip
 from captioning.media.kinds import is_clip, is_moving
+from captioning.media.pictures import as_picture, is_address
 
 
 def is_clip_input(image: Any) -> bool:
     """Whether something is a clip, or the file of one, rather than a picture."""
+    if isinstance(image, str) and is_address(image):
+        return False
     return isinstance(image, Clip) or (isinstance(image, (str, os.PathLike)) and is_clip(image))
 
 
@@ -21,8 +24,6 @@ def as_clip(image: Any) -> Clip:
     """
     if isinstance(image, Clip):
         return image
-    if isinstance(image, (str, os.PathLike)) and is_moving(image):
+    if isinstance(image, (str, os.PathLike)) and not is_address(str(image)) and is_moving(image):
         return Clip.open(image, confined=True)
-    from captioning.media.pictures import as_picture
-
     return Clip.of([as_picture(image)], fps=1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from captioning.errors import UserError
+from captioning.files.web import SCHEMES, fetched
 from captioning.media.clip import Clip
 from captioning.media.images import open_image, to_rgb
 
@@ -27,9 +29,15 @@ Picture: TypeAlias = Any  # a path, an open binary file, a PIL image, a NumPy ar
 def as_picture(image: Picture, size: int | None = None) -> Image.Image:
     """Whatever stands for a picture, as an RGB PIL image. `size` lets a file be decoded no larger than needed.
 
-    Arrays are (H, W), (H, W, 3) or (H, W, 4), tensors (H, W), (1, H, W), (3, H, W) or (4, H, W) as torchvision has
-    them; values are uint8, or real numbers from 0 to 1. Raises UserError saying what is wrong with anything else.
+    A text that begins with http:// or https:// is the address of a photo, which is fetched (`captioning.files.web` has
+    the limits of bytes and time). Arrays are (H, W), (H, W, 3) or (H, W, 4), tensors (H, W), (1, H, W), (3, H, W) or
+    (4, H, W) as torchvision has them; values are uint8, or real numbers from 0 to 1. Raises UserError saying what is
+    wrong with anything else.
     """
+    if isinstance(image, str) and is_address(image):
+        file = io.BytesIO(fetched(image))
+        file.name = image
+        return open_image(file, size=size)
     if isinstance(image, (str, os.PathLike)):
         return open_image(image, size=size)
     if hasattr(image, "read"):
@@ -51,6 +59,11 @@ def as_picture(image: Picture, size: int | None = None) -> Image.Image:
     except Exception as error:  # a PIL image is decoded only now, and raises nearly anything where its file is damaged
         name = getattr(image, "filename", "") or "the picture"
         raise UserError(f"{name} is damaged or cut short ({error}). Copy or download it again.") from error
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an address of the web, rather than a path."""
+    return text.lower().startswith(tuple(f"{scheme}://" for scheme in SCHEMES))
 
 
 def as_several(images: Any) -> tuple[Iterable[Any], bool]:

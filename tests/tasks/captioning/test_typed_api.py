@@ -2,7 +2,13 @@
 
 import inspect
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -12,6 +18,7 @@ from tiny_runs import TINY, TINY_DECODER
 
 import captioning
 from captioning.commands.from_python import override_texts
+from captioning.demo.tabs.captioning import answer
 from captioning.errors import UserError
 from captioning.generation.beam import beam, diverse_beam
 from captioning.generation.consensus import consensus
@@ -45,6 +52,35 @@ def test_a_batch_is_captioned_as_its_pictures_are(captioner):
     assert [one.text for one in captioner.caption(arrays)] == said
     assert [one.text for one in captioner.caption(tensor.float() / 255)] == said
     assert captioner.caption(tensor[:0]) == [] and captioner.caption(tensor[0]).text == said[0]
+
+
+@contextmanager
+def web(folder: Path) -> Iterator[str]:
+    """A folder as a server on this machine has it. -> its address"""
+    quiet = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(quiet, directory=str(folder))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_an_address_is_fetched_within_limits_and_a_visitor_of_the_page_cannot_give_one(
+    captioner, tmp_path, monkeypatch
+):
+    pictures(1, 64)[0].save(tmp_path / "photo.png")
+    (tmp_path / "empty.png").touch()
+    with web(tmp_path) as address:
+        photo = f"{address}/photo.png"
+        assert captioner.caption(photo).text == captioner.caption(tmp_path / "photo.png").text
+        for wrong, says in (("gone.png", "404"), ("empty.png", "empty")):
+            with pytest.raises(UserError, match=f"{wrong}.*{says}"):
+                captioner.caption(f"{address}/{wrong}")
+        assert "did not arrive" in answer(captioner, photo, "greedy", 1, "")
+        monkeypatch.setattr("captioning.files.web.MAX_BYTES", 100)
+        with pytest.raises(UserError, match="more than"):
+            captioner.caption(photo)
+    with pytest.raises(UserError, match="ftp://"):
+        captioner.caption("ftp://127.0.0.1/photo.png")
 
 
 def test_a_saved_model_says_the_same_in_either_precision_of_its_weights(captioner, tmp_path):
