@@ -14,7 +14,7 @@ from captioning.demo.serve import loaded
 from captioning.demo.tab import Tab, every_tab, shown_by
 from captioning.demo.tabs.captioning import answer, meaning
 from captioning.errors import UserError
-from captioning.models.shipped import shipped_models
+from captioning.models.shipped import default_model, shipped_models
 from captioning.tasks.captioning.captioner import Captioner
 
 
@@ -51,7 +51,7 @@ def test_models_are_called_by_their_run_and_none_is_lost(tmp_path):
 
 def test_without_a_name_the_page_has_every_shipped_model_that_a_tab_shows():
     found = loaded([], "cpu", ())
-    assert next(iter(found)) == "flickr8k" and found.keys() <= shipped_models().keys()
+    assert next(iter(found)) == default_model() and found.keys() <= shipped_models().keys()
     assert all(any(tab.of({name: model}) for tab in every_tab()) for name, model in found.items())
 
 
