@@ -16,6 +16,8 @@ import typer
 
 from captioning.commands.answer import answer
 from captioning.commands.classify import classify
+from captioning.commands.detect import detect
+from captioning.commands.graph import graph
 from captioning.commands.hydra_help import HydraCommand
 from captioning.commands.import_model import import_model
 from captioning.commands.locate import locate
@@ -280,6 +282,8 @@ app.command()(as_verb(answer))
 app.command()(as_verb(search))
 app.command()(as_verb(classify))
 app.command()(as_verb(locate))
+app.command()(as_verb(detect))
+app.command()(as_verb(graph))
 
 data = typer.Typer(help="What of a benchmark is there, and fetch what can be fetched.", no_args_is_help=True)
 app.add_typer(data, name="data")

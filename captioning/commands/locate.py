@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from captioning.commands.caption_files import printable
+from captioning.commands.drawings import Drawings
 from captioning.commands.own_packages import ALLOW, own_packages
 from captioning.errors import UserError
 from captioning.files.annotations import read_lines
-from captioning.files.atomic import unused_name
 from captioning.files.terminal import complain
 from captioning.media.finding import find_images, names_a_photo
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from captioning.tasks.grounding.location import Location
 
 DEFAULT = "flickr8k_grounding"
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def locate(
@@ -61,6 +60,7 @@ def locate(
     if not photos:
         raise UserError("no photo is named. Give photos first: captioning locate photo.jpg 'the man in red'")
     from captioning.media.images import image_size
+    from captioning.reports.region_picture import box_picture
     from captioning.tasks.captioning.captioner import Captioner
     from captioning.tasks.grounding.attention import by_attention
     from captioning.tasks.grounding.locator import Locator, check_phrases
@@ -92,7 +92,8 @@ def locate(
                     print(text, flush=True)
                 found += grounded.locations
             if drawing:
-                drawing.write(file, found)
+                boxes = [box for one in found for box in one.boxes]
+                drawing.write(file, lambda image, boxes=boxes: box_picture(image, boxes))
         except UserError as error:
             failures += 1
             complain(error)
@@ -117,30 +118,3 @@ def caption_lines(file: Path, grounded: GroundedCaption, size: tuple[int, int], 
         return [json.dumps(content, ensure_ascii=not str(file).isprintable())]
     phrases = [line(file, one, size, False, alone=False) for one in grounded.locations]
     return [f"{printable(str(file))}\t{printable(grounded.text)}", *phrases]
-
-
-class Drawings:
-    """Photos with the boxes of what was found on them: one picture's file, or a folder with one for each."""
-
-    def __init__(self, place: Path, *, several: bool):
-        """Makes the folder. Raises UserError where that cannot be, or one file would hold several photos."""
-        self.file = place if place.suffix.lower() in ENDINGS else None
-        if self.file and several:
-            raise UserError(f"--output {place} is one picture, and there are several photos: name a folder")
-        self.folder = place.parent if self.file else place
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"--output {place}: {error.strerror}. Choose a place that can be written") from None
-        self.taken: set[str] = set()
-
-    def write(self, file: Path, found: list[Location]) -> None:
-        """Draws one photo. Raises UserError where it cannot be written."""
-        from captioning.media.images import open_image
-        from captioning.reports.region_picture import box_picture
-
-        path = self.file or self.folder / f"{unused_name(file.stem, self.taken)}.png"
-        try:
-            box_picture(open_image(file), [box for one in found for box in one.boxes]).save(path)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path} cannot be written ({error}): choose another place with --output") from None

@@ -10,6 +10,7 @@ from torchvision.ops import box_convert, generalized_box_iou_loss
 from captioning.layers.dropout import Dropout
 from captioning.layers.linear import Linear
 
+CELLS = 3  # a side at which the inside of a box is looked at
 L1, GIOU = 5.0, 2.0  # weights of the two, as in DETR (arXiv:2005.12872) and TransVG (arXiv:2104.08541)
 
 
@@ -52,3 +53,19 @@ def broadcast_ious(ones: Tensor, others: Tensor) -> Tensor:
     shared = sides.clamp(min=0).prod(-1)
     areas = [(boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1) for boxes in (ones, others)]
     return shared / (areas[0] + areas[1] - shared).clamp(min=1e-9)
+
+
+def shares_of_tokens(boxes: Tensor, places: Tensor, mask: Tensor) -> Tensor:
+    """By how much of its area each token lies in each of nine parts of a box, row by row, as shares of the part.
+
+    boxes (B, R, 4), places (B, N, 4) of tokens that are real where mask (B, N) -> (B, R, 9, N): all 0 where none is.
+    """
+    steps = torch.linspace(0, 1, CELLS + 1, device=boxes.device)
+    shares = []
+    for low, high in ((0, 2), (1, 3)):
+        edges = boxes[..., low, None] + (boxes[..., high] - boxes[..., low])[..., None] * steps  # (B, R, 4)
+        first, last = places[:, None, None, :, low], places[:, None, None, :, high]
+        shares.append(torch.minimum(edges[..., 1:, None], last) - torch.maximum(edges[..., :-1, None], first))
+    across, down = (share.clamp(min=0) for share in shares)  # (B, R, 3, N) each
+    weights = (down[:, :, :, None] * across[:, :, None]).flatten(2, 3) * mask[:, None, None]  # (B, R, 9, N)
+    return weights / weights.sum(-1, keepdim=True).clamp(min=1e-9)

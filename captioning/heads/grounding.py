@@ -16,7 +16,7 @@ from torchvision.ops import box_convert
 from captioning.decoders.base import Context
 from captioning.errors import UserError
 from captioning.heads.answers import Layer, Tokens
-from captioning.heads.boxes import BoxRegression
+from captioning.heads.boxes import CELLS, BoxRegression, shares_of_tokens
 from captioning.layers.dropout import Dropout
 from captioning.layers.linear import Linear
 from captioning.layers.masking import masked_softmax
@@ -24,7 +24,6 @@ from captioning.layers.multi_head_attention import KeysValues, additive_mask
 from captioning.layers.positions import box_positions, grid_cells
 from captioning.memory import VisualMemory
 
-CELLS = 3  # a side at which a box is looked at again
 SINGLE = 0.3  # of the picture's side: how large a thing is taken to be before a cell says more
 
 
@@ -185,15 +184,7 @@ class GridGrounding(GroundingHead):
 
     def inside(self, context: GridContext, boxes: Tensor) -> Tensor:
         """What the tokens say inside boxes (B, R, 4), in each of nine parts of them by area -> (B, R, 9 F)."""
-        steps = torch.linspace(0, 1, CELLS + 1, device=boxes.device)
-        shares = []
-        for low, high in ((0, 2), (1, 3)):
-            edges = boxes[..., low, None] + (boxes[..., high] - boxes[..., low])[..., None] * steps  # (B, R, 4)
-            first, last = context.places[:, None, None, :, low], context.places[:, None, None, :, high]
-            shares.append(torch.minimum(edges[..., 1:, None], last) - torch.maximum(edges[..., :-1, None], first))
-        across, down = (share.clamp(min=0) for share in shares)  # (B, R, 3, N) each
-        weights = (down[:, :, :, None] * across[:, :, None]).flatten(2, 3) * context.mask[:, None, None]  # (B, R, 9, N)
-        weights = weights / weights.sum(-1, keepdim=True).clamp(min=1e-9)
+        weights = shares_of_tokens(boxes, context.places, context.mask)  # (B, R, 9, N)
         fine = context.fine.to(weights.dtype)
         return (weights.flatten(1, 2) @ fine).view(*boxes.shape[:2], -1)
 
