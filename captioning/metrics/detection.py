@@ -84,7 +84,9 @@ def _evaluated(truth: Mapping, found: Mapping, numbers: Mapping[str, int], sizes
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    images, annotations, results = [], [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for number, key in enumerate(truth, 1):
         size = sizes.get(key, (SIDE, SIDE))
         images.append({"id": number, "width": size[0], "height": size[1]})
