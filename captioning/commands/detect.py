@@ -10,6 +10,7 @@ import typer
 
 from captioning.commands.caption_files import printable
 from captioning.commands.drawings import Drawings
+from captioning.commands.own_packages import ALLOW, own_packages
 from captioning.errors import UserError
 from captioning.files.terminal import complain
 from captioning.media.finding import find_images
@@ -34,6 +35,7 @@ def detect(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, boxes in pixels.")] = False,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders' folders too.")] = False,
     device: Annotated[Optional[str], typer.Option(help="cpu, cuda, ...", show_default="a GPU if any")] = None,
+    allow: ALLOW = None,
 ) -> int:
     """Find the things in photos: captioning detect photo.jpg --detector yolox_nano.onnx --output found.png
 
@@ -50,7 +52,7 @@ def detect(
     files = list(find_images(paths, recursive=recursive))
     wanted = chosen(labels)
     drawing = Drawings(output, several=len(files) > 1) if output else None
-    finder = open_detector(model, detector, device=device)
+    finder = open_detector(model, detector, device=device, allow=own_packages(allow))
     failures = 0
     for file in files:
         try:

@@ -11,6 +11,7 @@ import typer
 from captioning.commands.caption_files import printable
 from captioning.commands.detect import corners
 from captioning.commands.drawings import Drawings
+from captioning.commands.own_packages import ALLOW, own_packages
 from captioning.errors import UserError
 from captioning.files.terminal import complain
 from captioning.media.finding import find_images
@@ -35,6 +36,7 @@ def graph(
     ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders' folders too.")] = False,
     device: Annotated[Optional[str], typer.Option(help="cpu, cuda, ...", show_default="a GPU if any")] = None,
+    allow: ALLOW = None,
 ) -> int:
     """Write photos as graphs: captioning graph photo.jpg --model runs/scene_graphs/model --output graph.png
 
@@ -55,7 +57,7 @@ def graph(
 
     files = list(find_images(paths, recursive=recursive))
     drawing = Drawings(output, several=len(files) > 1) if output else None
-    grapher = load(model, device=device)
+    grapher = load(model, device=device, allow=own_packages(allow))
     if not isinstance(grapher, Grapher):
         raise UserError(f"{model} writes no graphs. Name a model that does: --model runs/NAME/model")
     failures = 0

@@ -9,7 +9,7 @@ from captioning.memory import VisualMemory
 from captioning.models.bundle import Bundle
 from captioning.tasks.recognition.detection import Detection
 from captioning.tasks.scene_graphs.task import SceneGraphs
-from captioning.training.train import part_of
+from captioning.training.model_parts import part_of
 
 SET = {
     "_target_": "captioning.heads.detection.SetDetection",
