@@ -20,7 +20,9 @@ DEFAULT = "flickr8k_embedding"
 def search(
     folder: Annotated[Path, typer.Argument(help="The folder of the photos.", show_default=False)],
     text: Annotated[Optional[str], typer.Argument(help='What is looked for: "a dog on a beach".')] = None,
-    like: Annotated[Optional[Path], typer.Option(help="Photos like this one; with a text, both count.")] = None,
+    like: Annotated[
+        Optional[Path], typer.Option(help="Photos like this one, or this sound; with a text, both count.")
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="Photos shown.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line: file, score.")] = False,
     page: Annotated[Optional[Path], typer.Option(help="Write an HTML page with what was found.")] = None,
@@ -30,7 +32,9 @@ def search(
     device: Annotated[Optional[str], typer.Option(help="cpu, cuda, cuda:1, ...", show_default="a GPU if any")] = None,
     allow: ALLOW = None,
 ) -> int:
-    """Find photos by a sentence. The first time every photo is read, later only what is new.
+    """Find photos by a sentence, a photo, or, with a model that hears, a sound: then sounds are found as well.
+
+    The first time every photo is read, later only what is new.
 
     Exit status: 0 done, 1 some photos could not be read (each named, the others searched), 2 bad usage.
     """
@@ -67,11 +71,16 @@ def line(file: Path, score: float, as_json: bool) -> str:
 
 
 def write_page(path: Path, folder: Path, found: list, title: str) -> None:
-    """A page of what was found."""
+    """A page of what was found, sounds as spectrograms."""
+    from captioning.media.kinds import is_sound
     from captioning.media.pictures import as_picture
+    from captioning.media.sound import Sound
+    from captioning.media.spectrogram import spectrogram_picture
     from captioning.reports.photo_page import SIDE, PhotoPage
 
     page = PhotoPage(title)
     for each in found:
-        page.add_found(each.name, as_picture(folder / each.name, SIDE), each.score)
+        file = folder / each.name
+        picture = spectrogram_picture(Sound.open(file)) if is_sound(file) else as_picture(file, SIDE)
+        page.add_found(each.name, picture, each.score)
     page.write(path)

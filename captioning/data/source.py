@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from captioning.data.download.archives import Archive
     from captioning.media.clip import Clip
+    from captioning.media.depth_map import DepthMap
+    from captioning.media.sound import Sound
 
 
 class Source:
@@ -43,6 +45,14 @@ class Source:
     def clip(self, example: Example) -> Clip:
         """The clip, of which nothing is opened yet. Raises UserError where the source has photos only."""
         raise UserError(f"{self.name} has photos and no clips. Choose an encoder of photos, such as encoder=grid.")
+
+    def sound(self, example: Example) -> Sound:
+        """What is heard, of which nothing is read yet. Raises UserError where the source has no sounds."""
+        raise UserError(f"{self.name} has no sounds. Choose a source of sounds, such as data=esc10.")
+
+    def depth(self, example: Example) -> DepthMap:
+        """How far away everything is, of which nothing is read yet. Raises UserError where nobody measured it."""
+        raise UserError(f"{self.name} has no depth. Choose a source of depth, such as data=nyu_depth.")
 
     def place(self) -> str:
         """Where the pictures come from, for a cache to be kept apart from those of others of the same name."""

@@ -24,15 +24,15 @@ class Encoder(nn.Module):
     """Pixels in, a `VisualMemory` out.
 
     A subclass sets `width` (D of its tokens) and `size` (pixels it wants to see, a hint for fast decoding), and
-    implements `read` and `forward`. What it reads is an RGB picture, or a `captioning.media.clip.Clip` where it says
-    `takes = "clip"`. Frozen unless `finetune`: a frozen encoder stays in eval mode and is run once per picture,
-    through a feature store. Where a constructor, or that of a part, takes `weights` or `file`, "none" and None have
-    to mean random or absent ones: a finished model brings its own.
+    implements `read` and `forward`. What it reads is an RGB picture, or where it says so in `takes` a `Clip`, a `Sound`
+    or a `DepthMap` of `captioning.media`. Frozen unless `finetune`: a frozen encoder stays in eval mode and is run once
+    per picture, through a feature store. Where a constructor, or that of a part, takes `weights` or `file`, "none" and
+    None have to mean random or absent ones: a finished model brings its own.
     """
 
     width: int
     size: int
-    takes: Literal["image", "clip"] = "image"
+    takes: Literal["image", "clip", "sound", "depth"] = "image"
     storable = True  # whether a feature store can keep what it returns
 
     def __init__(self, *, finetune: bool = False):

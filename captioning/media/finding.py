@@ -10,7 +10,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from captioning.errors import UserError
-from captioning.media.kinds import CLIP_EXTENSIONS, IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, content_kind
+from captioning.media.kinds import (
+    CLIP_EXTENSIONS,
+    IMAGE_EXTENSIONS,
+    SOUND_EXTENSIONS,
+    VIDEO_EXTENSIONS,
+    content_kind,
+    is_sound,
+)
 
 log = logging.getLogger("captioning")
 
@@ -19,7 +26,7 @@ HEIC = (".heic", ".heif", ".hif")
 UNREADABLE = {
     ".jxl": "JPEG XL", ".svg": "SVG", ".svgz": "SVG", ".psd": "PSD", ".xcf": "XCF", ".eps": "EPS", ".pdf": "PDF",
     **dict.fromkeys((".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw", ".raw"), "RAW"),
-    **dict.fromkeys((".mp3", ".m4a", ".wav", ".ogg", ".oga", ".opus", ".flac", ".aac"), "sound"),
+    **dict.fromkeys(SOUND_EXTENSIONS, "sound"),
 }  # fmt: skip
 BESIDE = (".txt", ".caption", ".srt", ".vtt", ".json", ".xmp")  # what programs write beside a photo, under its name
 NEED_HEIC = "HEIC (pip install 'captioning[heic]' reads them)"
@@ -27,14 +34,18 @@ OTHER = "neither photo nor clip"
 
 
 def find_images(
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], recursive: bool = False, *, clips: bool = False
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    recursive: bool = False,
+    *,
+    clips: bool = False,
+    sounds: bool = False,
 ) -> list[Path]:
     """The files named, with each folder replaced by the pictures in it, sorted by name (deeper folders last).
 
     A file is kept whatever it is called and whether or not it exists, so that opening it can say what is wrong. In
-    a folder a picture is known by its ending or its first bytes, with `clips` a clip as well; names that begin with a
-    dot are left out. `recursive` also searches the folders within, those that are links among them, each once. What a
-    folder holds besides is counted in one warning.
+    a folder a picture is known by its ending or its first bytes, with `clips` a clip as well, with `sounds` a
+    recording; names that begin with a dot are left out. `recursive` also searches the folders within, those that are
+    links among them, each once. What a folder holds besides is counted in one warning.
 
     Raises:
         UserError: a folder holds no picture, or cannot be read.
@@ -44,11 +55,11 @@ def find_images(
     found: list[Path] = []
     for path in paths:
         path = path if isinstance(path, Path) else Path(path)
-        found.extend(_in_folder(path, recursive, clips) if os.path.isdir(path) else [path])
+        found.extend(_in_folder(path, recursive, clips, sounds) if os.path.isdir(path) else [path])
     return found
 
 
-def _in_folder(folder: Path, recursive: bool, clips: bool) -> list[Path]:
+def _in_folder(folder: Path, recursive: bool, clips: bool, sounds: bool) -> list[Path]:
     def refuse(error: OSError) -> None:
         raise UserError(f"{folder} cannot be read ({error.strerror}). Check its permissions.") from error
 
@@ -67,7 +78,7 @@ def _in_folder(folder: Path, recursive: bool, clips: bool) -> list[Path]:
             seen.add(target)
         for name in sorted(name for name in names if not name.startswith(".")):
             path = Path(place, name)
-            why = _left_out(path, clips)
+            why = None if sounds and is_sound(path) else _left_out(path, clips)
             if why is None:
                 found.append(path)
             else:
@@ -80,7 +91,7 @@ def _in_folder(folder: Path, recursive: bool, clips: bool) -> list[Path]:
     if not found:
         within = " The folders within it were not searched (-r does)." if deeper else ""
         besides = f" It holds {counted}." if counted else ""
-        what = "photo or clip" if clips else "picture"
+        what = "photo or clip" if clips else "picture or sound" if sounds else "picture"
         raise UserError(f"{folder} holds no {what} that can be read.{besides}{within} Name another folder, or files.")
     if counted:
         log.warning(f"{folder}: left out {counted}")

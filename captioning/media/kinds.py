@@ -19,6 +19,7 @@ VIDEO_EXTENSIONS = (
 )  # fmt: skip
 # A GIF is a photo to a model of photos, as it always was; a model of clips opens it as a clip.
 CLIP_EXTENSIONS = tuple(extension for extension in VIDEO_EXTENSIONS if extension not in IMAGE_EXTENSIONS)
+SOUND_EXTENSIONS = (".mp3", ".m4a", ".wav", ".ogg", ".oga", ".opus", ".flac", ".aac")
 # Brands of files in boxes (ISO 14496-12): those that hold pictures, and those that hold sound alone.
 PHOTO_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 SOUND_BRANDS = (b"M4A ", b"M4B ", b"M4P ", b"aax ")
@@ -104,6 +105,11 @@ def is_clip(file: str | os.PathLike[str]) -> bool:
     """Whether a file is a clip: by its content, and by its name where the content is neither or is not there."""
     found = content_kind(file)
     return found == "clip" if found else named_clip(file)
+
+
+def is_sound(file: str | os.PathLike[str]) -> bool:
+    """Whether a file is called like a recording, and does not begin as a photo does."""
+    return os.fspath(file).lower().endswith(SOUND_EXTENSIONS) and content_kind(file) != "photo"
 
 
 def named_clip(file: str | os.PathLike[str]) -> bool:

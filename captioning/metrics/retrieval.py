@@ -17,6 +17,8 @@ from captioning.errors import UserError
 from captioning.metrics.bootstrap import Resamplable
 
 CUTOFFS = (1, 5, 10)
+SHUFFLES = 9_999
+MOST_SHUFFLED = 2_000  # pairs that are looked at: their ranks are a square of this side
 BLOCK = 1024  # images compared with all texts at once: what a block holds in memory grows with it
 
 
@@ -110,3 +112,24 @@ def in_folds(images: NDArray, texts: NDArray, owner: Sequence[int] | NDArray, *,
         fold = ranks(images[start : start + size], texts[inside], owner[inside] - start)
         tables.append(recall_table(fold))
     return {name: float(np.mean([table[name] for table in tables])) for name in tables[0]}
+
+
+def chance_of(one: NDArray, other: NDArray, *, shuffles: int = SHUFFLES, seed: int = 0) -> float:
+    """How probable it is that pairs dealt at random find each other as well as these do: a permutation test.
+
+    one, other (n, D): row i of both belong together. What is compared is the mean rank of the right one, both ways, a
+    tie counting against it, with that under `shuffles` random pairings; one more than those that reach it, over one
+    more than all. Of more than MOST_SHUFFLED pairs the first are looked at.
+    """
+    one, other = (np.asarray(part, np.float32)[:MOST_SHUFFLED] for part in (one, other))
+    similar = one @ other.T  # (n, n)
+
+    def places(rows: NDArray) -> NDArray:
+        ordered = np.sort(rows, axis=1)
+        return np.stack([len(row) - np.searchsorted(o, row, "left") for row, o in zip(rows, ordered, strict=True)])
+
+    rank = places(similar) + places(similar.T).T  # (n, n), of pairing i with j
+    everyone, dice = np.arange(len(rank)), np.random.default_rng(seed)
+    own = rank[everyone, everyone].sum()
+    as_good = sum(int(rank[everyone, dice.permutation(len(rank))].sum() <= own) for _ in range(shuffles))
+    return (1 + as_good) / (1 + shuffles)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from captioning.data.source import Source
 from captioning.encoders.base import Encoder
 from captioning.errors import UserError
 from captioning.example import Example
@@ -39,6 +40,7 @@ class Task(nn.Module):
         usage: the verb of the command line that a finished model is for, and what it is given: "caption PHOTO".
         metrics: what `score` computes where nobody says.
         files: names of the task's own files in a model's folder.
+        fresh: how names of weights begin that a model which training starts from need not have.
     """
 
     needs: tuple[str, ...] = ()
@@ -48,6 +50,7 @@ class Task(nn.Module):
     usage: str = ""
     metrics: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
 
     def fit(self, examples: Sequence[Example]) -> None:
         """What has to be known of the training examples before there can be layers: words, answers, classes."""
@@ -59,6 +62,10 @@ class Task(nn.Module):
         where a finished model is loaded.
         """
         raise NotImplementedError
+
+    def read_from(self, source: Source) -> None:
+        """Before targets are asked for: where the examples come from, for a task that reads more of them than what
+        the encoder looks at."""
 
     def begin(self, examples: Sequence[Example]) -> None:
         """Once before training, when the layers are there: the training examples, to weigh or to reward by."""

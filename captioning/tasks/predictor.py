@@ -135,6 +135,7 @@ class Predictor:
         require_least(1, batch_size=batch_size)
         require_least(0, num_workers=num_workers)
         examples = usable(chosen_examples(source, split), self.task, f"{source.name} {split}")
+        self.task.read_from(source)
         encoder, config = self.encoder, self.bundle.encoder_config
         looks = encoder.takes == "image" and encoder.size is not None  # imported features look at nothing
         if looks and any(is_clip(example.file) for example in examples):

@@ -36,10 +36,15 @@ class Start:
     weights: dict[str, Tensor]  # encoder.* and task.*
 
     def fill(self, part: str, module: nn.Module) -> None:
-        """Puts the weights of `part`, encoder or task, in. Raises UserError naming the first that does not fit."""
+        """Puts the weights of `part`, encoder or task, in; what a task calls `fresh` may stay as it is.
+
+        Raises UserError naming the first that does not fit.
+        """
         own = {f"{part}.{name}": tensor for name, tensor in module.state_dict().items()}
         names = {new: old for new, old in current_keys(self.weights, own).items() if new.startswith(f"{part}.")}
         theirs = {new: self.weights[old] for new, old in names.items()}
+        fresh = tuple(f"{part}.{beginning}" for beginning in getattr(module, "fresh", ()))
+        theirs |= {name: tensor for name, tensor in own.items() if name not in theirs and name.startswith(fresh)}
         for name in (*own, *theirs):
             there, here = (list(weights[name].shape) if name in weights else "absent" for weights in (theirs, own))
             if there != here:

@@ -66,6 +66,7 @@ def _train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback]) -
     texts, step = resumed.get("task"), resumed.get("global_step", 0)
     resumed.clear()
     encoder = built(config, source, task, examples.train, (checkpoint, texts))
+    task.read_from(source)
     task.rehearse(encoder)
     rehearse(config, folder, task)
     examples, store = examples.seen(config, source, encoder)

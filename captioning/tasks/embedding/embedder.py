@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from captioning.errors import UserError
 from captioning.features.vector_index import Found, VectorIndex
 from captioning.media.finding import find_images
-from captioning.media.kinds import is_clip
+from captioning.media.kinds import is_clip, is_sound
 from captioning.media.pictures import Picture, as_several
 from captioning.metrics.clip_score import PREFIX, clip_scores, ref_clip_scores
 from captioning.runtime.prefetch import default_workers, read_ahead
 from captioning.runtime.progress import progress_bar
 from captioning.tasks.embedding.zero_shot import PROMPT, class_vectors
-from captioning.tasks.predictor import Predictor
+from captioning.tasks.predictor import Predictor, ReadInput
 
 INDEX = ".captioning-index"
 Skipped = tuple[str, UserError]
@@ -73,14 +73,23 @@ class Embedder(Predictor):
         workers = default_workers() if workers is None else workers
         for batch in read_ahead(images, self.read, batch_size=batch_size, workers=workers):
             good = [seen for _, seen in batch if not isinstance(seen, UserError)]
-            vectors: dict[int, NDArray[np.float32]] = {}
-            for places, memory in self.memories(good):
-                with torch.inference_mode():
-                    found = self.task.embed_images(memory.float()).cpu().numpy()
-                vectors |= dict(zip(places, found, strict=True))
+            vectors = self.vectors_of(good)
             places = iter(range(len(good)))
             for image, seen in batch:
                 yield image, seen if isinstance(seen, UserError) else vectors[next(places)]
+
+    def vectors_of(self, inputs: Sequence[ReadInput]) -> dict[int, NDArray[np.float32]]:
+        """What was read -> the vector of each (W,), by its place."""
+        vectors: dict[int, NDArray[np.float32]] = {}
+        for places, memory in self.memories(inputs):
+            with torch.inference_mode():
+                found = self.task.embed_images(memory.float()).cpu().numpy()
+            vectors |= dict(zip(places, found, strict=True))
+        return vectors
+
+    def files_in(self, folder: Path, recursive: bool) -> list[Path]:
+        """What of a folder can be searched: its photos. Raises UserError where there is none, or no folder."""
+        return media_in(folder, recursive)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -106,7 +115,7 @@ class Embedder(Predictor):
         size and its time of change. -> the index, and what could not be read.
         """
         folder = Path(folder)
-        files = {os.fspath(path.relative_to(folder)): path for path in photos_in(folder, recursive)}
+        files = {os.fspath(path.relative_to(folder)): path for path in self.files_in(folder, recursive)}
         present = {}
         for name, path in files.items():
             about = path.stat()
@@ -228,11 +237,13 @@ def ranked(labels: Sequence[str], probabilities: NDArray) -> dict[str, float]:
     return {labels[i]: float(probabilities[i]) for i in order.tolist()}
 
 
-def photos_in(folder: Path, recursive: bool) -> list[Path]:
-    """The photos of a folder; none of its index. Raises UserError where there is none, or no folder."""
+def media_in(folder: Path, recursive: bool, *, sounds: bool = False) -> list[Path]:
+    """The photos of a folder, with `sounds` its recordings too; none of its index. Raises UserError where there is
+    none, or no folder."""
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: name the folder of the photos to search in")
-    return [path for path in find_images(folder, recursive) if INDEX not in path.parts and not is_clip(path)]
+    found = find_images(folder, recursive, sounds=sounds)
+    return [path for path in found if INDEX not in path.parts and ((sounds and is_sound(path)) or not is_clip(path))]
 
 
 def read_labels(file: str | os.PathLike[str]) -> list[str]:

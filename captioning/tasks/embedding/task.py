@@ -161,7 +161,8 @@ class Embedding(Task):
         """Of each image its vector (W,) and those of its texts (R, W)."""
         images = self.embed_images(memory).cpu().numpy()
         words, owner = rows_of(targets)
-        texts, owner = self.embed_words(words).cpu().numpy(), owner.cpu().numpy()
+        texts = self.embed_words(words).cpu().numpy() if len(words) else np.zeros((0, self.width), np.float32)
+        owner = owner.cpu().numpy()
         return [{"image": image, "texts": texts[owner == b]} for b, image in enumerate(images)]
 
     def score(
@@ -293,6 +294,8 @@ def rows_of(words: Tensor, most: int | None = None) -> tuple[Tensor, Tensor]:
 
     Of an image that has more than `most`, so many are drawn.
     """
+    if not words.numel():
+        return words.new_zeros(0, 1), words.new_zeros(0)
     real = words[..., 0] != PAD  # (B, R)
     if most is not None and most < words.shape[1]:
         lots = torch.rand(real.shape, device=real.device).masked_fill(~real, 2.0)
