@@ -39,6 +39,11 @@ def run(config: DictConfig, folder: Path) -> int:
     else:
         examples, predictions = predictor.predict_split(source, split, **options)
     scores = task.score(predictions, examples, metrics=tuple(config.metrics or task.usual_metrics(source)))
+    if config.embedder:
+        from captioning.tasks.embedding.judging import judged, load_judge
+
+        judge = load_judge(config.embedder, config.device, config.allow)
+        scores.corpus.update(judged(judge, source, examples, predictions))
     counts = ", ".join(filter(None, (f"{len(predictions):,} {source.things}", task.tally(examples))))
     print(table(scores.corpus, f"{source.name} {split}, {counts}"))
     for remark in scores.remarks:

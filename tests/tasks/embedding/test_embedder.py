@@ -237,3 +237,25 @@ def test_an_evaluation_of_labelled_folders_prints_accuracies_and_draws_where_the
     assert figures["chance"] == 33.33 and {"top-1", "top-5", "mean per class"} < figures.keys()
     page = (tmp_path / "out/report.html").read_text()
     assert page.count("correct probability:") == 7 and "/3<br>" in page
+
+
+def test_an_evaluation_judges_captions_by_an_embedder(captioning, tmp_path, embedder):
+    from tiny_model import saved_model
+
+    from captioning.data.synthetic.scenes import Scenes
+    from captioning.tasks.embedding.judging import judged
+
+    model, judge = saved_model(tmp_path / "captioner"), saved_embedder(tmp_path / "judge")
+    world = ["data=scenes", "data.val=4", "data.size=32", "data.split=val", "store=null", "metrics=[bleu]"]
+    code, out, err = captioning("evaluate", f"model={model}", f"embedder={judge}", *world, f"output={tmp_path}/out")
+    assert code == 0, err
+    scores = json.loads((tmp_path / "out/metrics.json").read_text())["scores"]
+    source = Scenes(val=4, size=32)
+    said = {each["image_id"]: each["caption"] for each in json.loads((tmp_path / "out/predictions.json").read_text())}
+    right = judged(embedder, source, source.examples("val"), said)
+    assert right.keys() <= scores.keys() and scores["CLIPScore"] == pytest.approx(right["CLIPScore"], abs=1e-4)
+    pictures_of = [source.image(example) for example in source.examples("val")]
+    references = [example.captions for example in source.examples("val")]
+    assert right == pytest.approx(embedder.clip_score(pictures_of, list(said.values()), references), abs=1e-5)
+    code, _, err = captioning("evaluate", f"model={model}", f"embedder={model}", *world, f"output={tmp_path}/out")
+    assert code == 2 and "does not compare photos with words" in err
