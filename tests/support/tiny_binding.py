@@ -10,7 +10,7 @@ from captioning.encoders.convolutional import PictureConvolution
 from captioning.models.bundle import Bundle, save_bundle
 from captioning.tasks.embedding.binding import Binding
 from captioning.text.vocabulary import Vocabulary
-from captioning.training.train import part_of
+from captioning.training.model_parts import part_of
 
 HERE = "captioning.encoders.convolutional"
 SENSES = {

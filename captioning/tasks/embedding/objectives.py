@@ -2,7 +2,7 @@
 
 Shapes: I images, T texts, W width of the space; `owner` (T,) is the image that each text belongs to, so an image may
 have any number of texts. All vectors are of unit length. Similarities (I, T) are computed `block` images at a time and
-once more for their gradient (`torch.utils.checkpoint`): values and gradients are the same, memory is that of one block.
+once more for their gradient: values and gradients are the same, memory is that of one block.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from captioning.errors import UserError
 from captioning.heads.projection import Temperature
 
-Block = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+Block = Callable[..., tuple[Tensor, ...]]  # of cosines (b, T), whether they are a pair's, and what is learned
 
 
 class Matching(nn.Module):
@@ -81,12 +81,12 @@ def contrastive(images: Tensor, texts: Tensor, owner: Tensor, scale: Tensor, *, 
     """
     positive = scale * (images[owner] * texts).sum(-1)  # (T,)
 
-    def of_block(similar: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    def of_block(similar: Tensor, own: Tensor, scale: Tensor) -> tuple[Tensor, ...]:
         similar = scale * similar
         others = similar.masked_fill(own, torch.finfo(similar.dtype).min)
         return others.logsumexp(1), similar.logsumexp(0)
 
-    negative, every = _by_blocks(of_block, images, texts, owner, block)
+    negative, every = _by_blocks(of_block, images, texts, owner, block, scale)
     image_to_text = F.softplus(torch.cat(negative)[owner] - positive)
     return (image_to_text.mean() + (torch.stack(every).logsumexp(0) - positive).mean()) / 2
 
@@ -96,11 +96,11 @@ def pairwise_sigmoid(
 ) -> Tensor:
     """Each pair by itself, whether it belongs together (SigLIP, Zhai et al. 2023, arXiv:2303.15343), over I."""
 
-    def of_block(similar: Tensor, own: Tensor) -> tuple[Tensor]:
+    def of_block(similar: Tensor, own: Tensor, scale: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
         logits = scale * similar + bias
         return (F.softplus(torch.where(own, -logits, logits)).sum(),)
 
-    (sums,) = _by_blocks(of_block, images, texts, owner, block)
+    (sums,) = _by_blocks(of_block, images, texts, owner, block, scale, bias)
     return torch.stack(sums).sum() / len(images)
 
 
@@ -111,7 +111,7 @@ def hardest_negative(
     arXiv:1707.05612), the mean over texts."""
     positive = (images[owner] * texts).sum(-1)  # (T,)
 
-    def of_block(similar: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    def of_block(similar: Tensor, own: Tensor) -> tuple[Tensor, ...]:
         others = similar.masked_fill(own, -2.0)  # below any cosine: no rival, no loss
         return others.amax(1), others.amax(0)
 
@@ -121,21 +121,69 @@ def hardest_negative(
 
 
 def _by_blocks(
-    of_block: Block, images: Tensor, texts: Tensor, owner: Tensor, block: int | None
+    of_block: Block, images: Tensor, texts: Tensor, owner: Tensor, block: int | None, *learned: Tensor
 ) -> list[tuple[Tensor, ...]]:
-    """What `of_block` returns for the cosines (b, T) of each block and whether they are a pair's, part by part."""
+    """What `of_block` returns for the cosines (b, T) of each block and whether they are a pair's, part by part.
+
+    What it returns of each image is (b,), of the last block filled up with zeros, which nobody owns a text of.
+    Whatever of it has a gradient besides images and texts is `learned`, and handed on.
+    """
     if block is not None and block < 1:
         raise UserError(f"block={block}: the number of images compared at once is 1 or more")
 
-    def compute(first: int, part: Tensor) -> tuple[Tensor, ...]:
+    def compute(first: int, part: Tensor, texts: Tensor, *learned: Tensor) -> tuple[Tensor, ...]:
         own = owner == torch.arange(first, first + len(part), device=owner.device)[:, None]  # (b, T)
-        return of_block(part @ texts.T, own)
+        return of_block(part @ texts.T, own, *learned)
 
     if block is None or block >= len(images):
-        return [(value,) for value in compute(0, images)]
-    parts = images.split(block)
-    found = [checkpoint(compute, i * block, part, use_reentrant=False) for i, part in enumerate(parts)]
-    return list(zip(*found, strict=True))
+        return [(value,) for value in compute(0, images, texts, *learned)]
+    return [tuple(value) for value in _InBlocks.apply(compute, block, images, texts, *learned)]
+
+
+def _row(whole: Tensor, i: int, value: Tensor) -> Tensor:
+    """Where the value of block `i` is, a number or a vector, which of the last block may be shorter than of others."""
+    return whole[i, : len(value)] if value.dim() else whole[i]
+
+
+class _InBlocks(torch.autograd.Function):
+    """compute(first, part, texts, *learned) of each part of the images, its values in one tensor (blocks, ...) each.
+
+    Nothing of a block is kept but its values, and they lie in tensors that are there before the second block begins.
+    `torch.utils.checkpoint` does the same one block at a time, but keeps small results in the gaps that large ones
+    leave, which no later block fits in: with glibc's usual settings that cost 150 MB beside 4,096 x 4,096 cosines.
+    """
+
+    @staticmethod
+    def forward(ctx, compute: Block, block: int, images: Tensor, texts: Tensor, *learned: Tensor):
+        ctx.compute, ctx.block = compute, block
+        ctx.save_for_backward(images, texts, *learned)
+        kind = images.device.type
+        ctx.cast = {"device_type": kind, "dtype": torch.get_autocast_dtype(kind)}
+        ctx.cast["enabled"] = torch.is_autocast_enabled(kind)
+        parts = images.split(block)
+        kept: list[Tensor] = []
+        for i, part in enumerate(parts):
+            values = compute(i * block, part, texts, *learned)
+            kept = kept or [value.new_zeros(len(parts), *value.shape) for value in values]
+            for whole, value in zip(kept, values, strict=True):
+                _row(whole, i, value).copy_(value)
+        return tuple(kept)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, *gradients: Tensor):
+        inputs = ctx.saved_tensors
+        sums = [torch.zeros_like(one) for one in inputs]
+        for i, part in enumerate(inputs[0].split(ctx.block)):
+            own = [one.detach().requires_grad_() for one in (part, *inputs[1:])]
+            with torch.enable_grad(), torch.autocast(**ctx.cast):
+                values = ctx.compute(i * ctx.block, *own)
+            theirs = [_row(whole, i, value) for whole, value in zip(gradients, values, strict=True)]
+            found = torch.autograd.grad(values, own, theirs)
+            sums[0][i * ctx.block : i * ctx.block + len(part)] = found[0]
+            for total, one in zip(sums[1:], found[1:], strict=True):
+                total += one
+        return None, None, *sums
 
 
 def in_chunks(embed: Callable[[Tensor], Tensor], inputs: Tensor, size: int | None) -> Tensor:

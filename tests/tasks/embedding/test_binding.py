@@ -28,7 +28,8 @@ from captioning.media.sound import Sound
 from captioning.memory import VisualMemory
 from captioning.tasks.load import load
 from captioning.training.initial_weights import read_start
-from captioning.training.train import part_of, train
+from captioning.training.model_parts import part_of
+from captioning.training.train import train
 
 SUPPORT = Path(__file__).parents[2] / "support"
 WORLD = SensedScenes(train=12, val=8, test=8, unseen=0, size=32, frames=4)
