@@ -19,7 +19,7 @@ FLOORS = [  # from the top; rooms of one floor may use each other as long as the
     {"generation", "encoders", "testing"},
     {"decoders", "heads", "data"},
     {"metrics"},
-    {"layers", "text", "media", "files", "runtime"},
+    {"layers", "text", "media", "files", "runtime", "shards"},
     {"memory", "example", "boxes", "errors", "__init__"},
 ]
 FLOOR = {room: len(FLOORS) - i for i, rooms in enumerate(FLOORS) for room in rooms}

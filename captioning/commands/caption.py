@@ -33,19 +33,13 @@ def run(
     existing: Existing = Existing(),
     min_confidence: float | None = None,
     allow: Sequence[str] = (),
+    precision: str = "32",
 ) -> int:
     """One line a photo. -> exit status: 1 where a photo could not be read, each named on stderr, the others done."""
     strips = AttentionStrips(attention, existing) if attention else None
     files, failures = expand(paths, recursive)
-    streamed = stream_on(
-        device_names(device),
-        model,
-        files,
-        batch_size=batch_size,
-        details=strips is not None,
-        options=options,
-        allow=allow,
-    )
+    how = {"batch_size": batch_size, "details": strips is not None, "options": options, "precision": precision}
+    streamed = stream_on(device_names(device), model, files, allow=allow, **how)
     for file, found in streamed:
         try:
             if isinstance(found, UserError):

@@ -78,6 +78,7 @@ def run(
     device: str | None,
     existing: Existing = Existing(),
     allow: Sequence[str] = (),
+    precision: str = "32",
 ) -> int:
     """Sentences for each clip and photo, in one of FORMATS. -> exit status: 1 where a file could not be done.
 
@@ -106,7 +107,7 @@ def run(
         tell = Lines(kind, timed=every is not None, alone=len(files) == 1)
     if any(map(named_clip, files)):
         READERS.prepare()  # while the model is loaded
-    captioner = load(model, device=device, allow=allow)
+    captioner = load(model, device=device, allow=allow, precision=precision)
     shown = ClipPage(f"What a model says of {len(files)} file{'s' if len(files) != 1 else ''}") if page else None
     for captioned in each_file(captioner, files, every, options):
         try:

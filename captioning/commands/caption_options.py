@@ -10,9 +10,12 @@ from captioning.commands import caption as one_by_one
 from captioning.commands import caption_to_files
 from captioning.commands.arrivals import arrivals
 from captioning.commands.caption_files import Existing
+from captioning.commands.cluster import Cluster
 from captioning.commands.introduction import introduce
 from captioning.commands.own_packages import own_packages
 from captioning.errors import UserError
+from captioning.shards.record import Columns
+from captioning.shards.shard import is_shards
 
 GENERATION = (
     "beam_size",
@@ -46,19 +49,55 @@ def run(
     overwrite: bool,
     quiet: bool = False,
     allow: Sequence[str] | None = None,
+    precision: str = "32",
+    image_column: str | None = None,
+    id_column: str | None = None,
+    cluster: str | None = None,
+    address: str = "local",
+    actors: int | None = None,
+    cpus: float = 1.0,
+    gpus: float = 0.0,
     **generation: Any,
 ) -> int:
     """Captions `paths`. -> exit status. Raises UserError for options that do not go together."""
     existing = Existing(keep=skip_existing, overwrite=overwrite)
     ending = sidecar_ending if sidecar_ending is not None else ".txt" if sidecar else None
     written = (ending, output, into, page, attention)
+    if any(map(is_shards, paths)):
+        if not all(map(is_shards, paths)):
+            raise UserError("shards and photos do not go together: caption the photos by a command of their own")
+        if any(given is not None for given in (ending, into, page, attention, every)) or json or recursive:
+            raise UserError(
+                "of shards there is one output each: --output FOLDER, --format parquet, jsonl or webdataset"
+            )
+        from captioning.commands import caption_shards
+
+        return caption_shards.run(
+            paths,
+            output=output,
+            format=format or "parquet",
+            model=model,
+            options=options_of(**generation),
+            device=device,
+            batch_size=batch_size,
+            min_confidence=min_confidence,
+            precision=precision,
+            columns=Columns(image=image_column, id=id_column),
+            overwrite=overwrite,
+            cluster=Cluster(cluster, address, actors, cpus, gpus) if cluster else None,
+            allow=own_packages(allow),
+        )
+    if cluster or image_column or id_column:
+        raise UserError(
+            "--cluster, --image-column and --id-column are for shards: .tar, .parquet, .arrow, lists (.txt)"
+        )
     if (skip_existing or overwrite) and not any(place is not None for place in written):
         raise UserError(
             "--skip-existing and --overwrite are about files that are written: give --sidecar, --output, --into, "
             "--page or --attention, too"
         )
     common = {"model": model, "options": options_of(**generation), "recursive": recursive, "device": device}
-    common |= {"existing": existing, "allow": own_packages(allow)}
+    common |= {"existing": existing, "allow": own_packages(allow), "precision": precision}
     in_time = any(given is not None for given in (every, format, into, page))
     if in_time:
         if attention is not None or (json and format not in (None, "json")):

@@ -35,6 +35,7 @@ def run(
     attention: Path | None = None,
     min_confidence: float | None = None,
     allow: Sequence[str] = (),
+    precision: str = "32",
 ) -> int:
     """Writes a sentence for every photo, beside it in a file with the ending `sidecar`, or into `output`.
 
@@ -51,7 +52,8 @@ def run(
         skipped, began = len(set(files)) - len(todo) - len(failures), time.monotonic()
         done, well = 0, False
         try:
-            for file, found in _captions(todo, model, device, batch_size, options, attention, existing, allow):
+            streamed = _captions(todo, model, device, batch_size, options, attention, existing, allow, precision)
+            for file, found in streamed:
                 try:
                     if isinstance(found, UserError):
                         raise found
@@ -100,6 +102,7 @@ def _captions(
     attention: Path | None,
     existing: Existing,
     allow: Sequence[str],
+    precision: str,
 ):
     """(photo, its captions or the error), with a bar where a person looks on."""
     strips = AttentionStrips(attention, existing) if attention else None
@@ -108,15 +111,8 @@ def _captions(
     from captioning.runtime.allocator import keep_freed_memory
 
     keep_freed_memory()
-    found = stream_on(
-        device_names(device),
-        model,
-        todo,
-        batch_size=batch_size,
-        details=strips is not None,
-        options=options,
-        allow=allow,
-    )
+    how = {"batch_size": batch_size, "details": strips is not None, "options": options, "precision": precision}
+    found = stream_on(device_names(device), model, todo, allow=allow, **how)
     with progress_bar("captioning", enabled=sys.stderr.isatty()) as report:
         for number, (file, captions) in enumerate(found, 1):
             if strips and not isinstance(captions, UserError):

@@ -21,7 +21,7 @@ log = logging.getLogger("captioning")
 def run(config: DictConfig, folder: Path) -> int:
     """Prints the table, writes metrics.json and predictions.json. -> exit status."""
     keep_freed_memory()
-    predictor = load(config.model, device=config.device, allow=config.allow)
+    predictor = load(config.model, device=config.device, allow=config.allow, precision=str(config.precision))
     task, split = predictor.task, str(config.data.split)
     source = instantiate({key: value for key, value in config.data.items() if key != "split"})
     if (generation := config.get("generation")) is not None:

@@ -15,6 +15,7 @@ from captioning.features.store import FeatureStore
 from captioning.features.stored import stored
 from captioning.runtime.allocator import keep_freed_memory
 from captioning.runtime.device import working_device
+from captioning.runtime.precision import working_precision
 
 log = logging.getLogger("captioning")
 
@@ -32,8 +33,10 @@ def run(config: DictConfig, folder: Path) -> int:
     encoder, source = instantiate(config.encoder), instantiate(config.data)
     plain = OmegaConf.to_container(config.encoder, resolve=True)
     examples = examples_of(source, config.splits)
+    device = working_device(config.device)
     options = {"batch_size": config.batch_size, "num_workers": config.num_workers, "shard": shard}
-    store, _ = stored(config.store, source, encoder, plain, examples, device=working_device(config.device), **options)
+    options["precision"] = working_precision(config.precision, device, equal=False)
+    store, _ = stored(config.store, source, encoder, plain, examples, device=device, **options)
     log.info(f"{store.folder}: {len(store):,} pictures, {store.width} values a token")
     return 0
 

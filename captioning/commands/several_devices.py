@@ -41,6 +41,7 @@ def stream_on(
     details: bool = False,
     options: Mapping[str, Any],
     allow: Sequence[str] = (),
+    precision: str = "32",
 ) -> Iterator[tuple[Path, list[Caption] | UserError]]:
     """`Captioner.stream` over files, on as many devices as are named. Raises UserError for one that is not there."""
     if len(devices) == 1:
@@ -48,7 +49,7 @@ def stream_on(
             READERS.prepare()  # while the model is loaded
         from captioning.tasks.load import load
 
-        captioner = load(model, device=devices[0], allow=allow)
+        captioner = load(model, device=devices[0], allow=allow, precision=precision)
         yield from captioner.stream(files, batch_size=batch_size, details=details, **options)
         return
     with ExitStack() as stack:
@@ -56,7 +57,8 @@ def stream_on(
         pools = [ProcessPoolExecutor(1, mp_context=context, initializer=_leave_interrupts) for _ in devices]
         for pool in pools:
             stack.callback(pool.shutdown, cancel_futures=True)
-        opened = [pool.submit(_open, model, device, allow) for pool, device in zip(pools, devices, strict=True)]
+        loading = (allow, precision)
+        opened = [pool.submit(_open, model, device, *loading) for pool, device in zip(pools, devices, strict=True)]
         for device, future in zip(devices, opened, strict=True):
             _result(future, device)
         waiting: deque[tuple[Sequence[Path], Future, str | None]] = deque()
@@ -87,13 +89,13 @@ def _leave_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the others, and says so once
 
 
-def _open(model: str | Path | None, device: str | None, allow: Sequence[str]) -> None:
+def _open(model: str | Path | None, device: str | None, allow: Sequence[str], precision: str) -> None:
     global _captioner
     from captioning.runtime.allocator import keep_freed_memory
     from captioning.tasks.load import load
 
     keep_freed_memory()
-    _captioner = load(model, device=device, allow=own_packages(allow))
+    _captioner = load(model, device=device, allow=own_packages(allow), precision=precision)
 
 
 def _caption(files: Sequence[Path], batch_size: int, details: bool, options: Mapping[str, Any]) -> list[Any]:

@@ -24,6 +24,7 @@ from captioning.features.store import FeatureStore
 from captioning.features.store_part import COLUMNS
 from captioning.memory import VisualMemory
 from captioning.runtime.option_checks import require_least
+from captioning.runtime.precision import computing_in
 
 log = logging.getLogger("captioning")
 
@@ -67,6 +68,7 @@ def fill(
     num_workers: int | None = None,
     device: str | torch.device = "cpu",
     shard: tuple[int, int] = (1, 1),
+    precision: str = "32",
     progress=None,
 ) -> tuple[FeatureStore, dict[Example, UserError]]:
     """Adds whatever of `examples` the store does not hold yet. -> the store, and what is wrong with those
@@ -74,7 +76,8 @@ def fill(
 
     `config` is the encoder's configuration, kept in the store with a digest of its weights. `shard` (k, n) is the k-th
     of n processes that fill the store together. `num_workers` threads decode, by default one a core. `progress` is
-    called with (done, total) after every batch. A picture that cannot be read does not stop the others.
+    called with (done, total) after every batch. A picture that cannot be read does not stop the others. `precision` is
+    kept in the store, which has features of one. Raises UserError for another.
     """
     require_least(1, batch_size=batch_size)
     require_least(0, num_workers=num_workers or 0)
@@ -84,6 +87,10 @@ def fill(
     store = None
     if (Path(folder) / "store.json").exists():
         store = FeatureStore(folder).made_by(config, digest).for_pictures(known)
+        if (was := store.about.get("precision", "32")) != precision:
+            raise UserError(
+                f"{folder} holds features computed with precision={was}, not {precision}: choose another store"
+            )
         if changed := store.outdated():
             log.info(
                 f"{folder}: {changed:,} pictures are others than those of their names that it holds; they are added"
@@ -101,13 +108,14 @@ def fill(
     unreadable: dict[Example, UserError] = {}
     total = sum(map(len, mine))
     done = total - sum(map(len, todo))
-    for batch, memory in encoded(source, list(filter(None, todo)), encoder, num_workers, device, known):
+    for batch, memory in encoded(source, list(filter(None, todo)), encoder, num_workers, device, known, precision):
         good = [example for example, picture in batch if not isinstance(picture, UserError)]
         unreadable |= {example: picture for example, picture in batch if isinstance(picture, UserError)}
         if memory is not None:
             if store is None:
                 columns = [name for name in COLUMNS if getattr(memory, name) is not None]
                 about = {"encoder": config, "digest": digest, "width": encoder.width, "columns": columns}
+                about["precision"] = precision
                 store = FeatureStore.create(folder, **about).for_pictures(known)
             store.append([example.id for example in good], memory, known)
         done += len(batch)
@@ -141,6 +149,7 @@ def encoded(
     num_workers: int | None,
     device: str | torch.device,
     known: Mapping[int | str, Identity] | None = None,
+    precision: str = "32",
 ) -> Iterator[tuple[list[tuple[Example, Any | UserError]], VisualMemory | None]]:
     """Each batch as it was read, and the memory of what could be; None where nothing could.
 
@@ -163,7 +172,7 @@ def encoded(
         pictures = Pictures(source, examples, encoder, known)
         batch = list(places.pool.map(pictures.__getitem__, range(len(examples))))
         good = [picture for _, picture in batch if not isinstance(picture, UserError)]
-        with torch.inference_mode():
+        with torch.inference_mode(), computing_in(precision, torch.device(device)):
             memory = encoder(encoder.collate(good).to(device)) if good else None
         return [(example, picture if isinstance(picture, UserError) else None) for example, picture in batch], memory
 

@@ -66,6 +66,7 @@ class FeatureStore:
         width: int,
         columns: Sequence[str],
         imported: bool = False,
+        precision: str = "32",
     ) -> FeatureStore:
         """An empty store for memories with these columns. An existing one by the same encoder is opened instead.
 
@@ -75,6 +76,7 @@ class FeatureStore:
         if not (folder / "store.json").exists():
             about = {"version": VERSIONS[-1], "encoder": encoder, "digest": digest, "width": width}
             about |= {"columns": [name for name in COLUMNS if name in columns], "imported": imported}
+            about |= {} if precision == "32" else {"precision": precision}
             _write_once(folder / "store.json", json.dumps(about, indent=2) + "\n")
         return cls(folder).made_by(encoder, digest)
 

@@ -63,6 +63,8 @@ def stored(
         return None, {example.id for example in source.readable(examples, decode=skipping)}
     if where == "auto":
         folder = default_folder(source, config, encoder.digest(config))
+        if options.get("precision", "32") != "32":
+            folder = folder.with_name(f"{folder.name}-{options['precision']}")
         private_cache(folder.parent)
     else:
         folder = Path(where)

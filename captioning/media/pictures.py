@@ -16,6 +16,7 @@ from torch import Tensor
 from captioning.errors import UserError
 from captioning.files.web import SCHEMES, fetched
 from captioning.media.clip import Clip
+from captioning.media.encoded import EncodedPicture
 from captioning.media.images import open_image, to_rgb
 
 # Two threads may come with one lazy PIL image, or one open file, which is read by moving a position in it.
@@ -23,7 +24,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 OnePicture: TypeAlias = Union[str, "os.PathLike[str]", BinaryIO, Image.Image, np.ndarray, Tensor, Clip]
 SeveralPictures: TypeAlias = list[Any] | tuple[Any, ...] | Iterator[Any]
-Picture: TypeAlias = Any  # a path, an open binary file, a PIL image, a NumPy array or a tensor
+Picture: TypeAlias = Any  # a path, an open binary file, a PIL image, a NumPy array, a tensor or an `EncodedPicture`
 
 
 def as_picture(image: Picture, size: int | None = None) -> Image.Image:
@@ -40,6 +41,10 @@ def as_picture(image: Picture, size: int | None = None) -> Image.Image:
         return open_image(file, size=size)
     if isinstance(image, (str, os.PathLike)):
         return open_image(image, size=size)
+    if isinstance(image, EncodedPicture):
+        file = io.BytesIO(image.bytes())
+        file.name = image.name
+        return open_image(file, size=size)
     if hasattr(image, "read"):
         with _ONE_AT_A_TIME:
             return open_image(image, size=size)

@@ -28,26 +28,33 @@ def chunks_of(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 def read_ahead(
     items: Iterable[Item], read: Callable[[Item], Read], *, batch_size: int, workers: int
 ) -> Iterator[list[tuple[Item, Read]]]:
-    """Batches of (item, what `read` makes of it), in order; one batch is read while the last one is used.
+    """Batches of (item, what `read` makes of it), in order; see `read_batches_ahead`."""
+    return read_batches_ahead(chunks_of(items, batch_size), read, workers=workers)
 
-    Never more than two batches are held. `items` are asked for in the caller's thread, a batch ahead of their use;
+
+def read_batches_ahead(
+    chunks: Iterable[list[Item]], read: Callable[[Item], Read], *, workers: int
+) -> Iterator[list[tuple[Item, Read]]]:
+    """Each batch of `chunks` as (item, what `read` makes of it), in order; one is read while the last one is used.
+
+    Never more than two batches are held. `chunks` are asked for in the caller's thread, one ahead of their use;
     without `workers` nothing happens ahead, so that a live stream is answered at once.
     """
     if workers < 1:
-        for chunk in chunks_of(items, batch_size):
+        for chunk in chunks:
             yield [(item, read(item)) for item in chunk]
         return
     with ThreadPoolExecutor(workers, thread_name_prefix="captioning-reader") as pool:
-        waiting: list[tuple[Item, Future[Read]]] = []
+        waiting: list[tuple[Item, Future[Read]]] | None = None
         try:
-            for chunk in chunks_of(items, batch_size):
+            for chunk in chunks:
                 coming = [(item, pool.submit(read, item)) for item in chunk]
                 del chunk
-                if waiting:
+                if waiting is not None:
                     yield _finished(waiting)
                 waiting = coming
                 del coming
-            if waiting:
+            if waiting is not None:
                 yield _finished(waiting)
         finally:
             pool.shutdown(cancel_futures=True)

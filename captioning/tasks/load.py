@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +19,33 @@ from captioning.models.shipped import default_model, find_model
 
 
 def load(
-    model: str | Path | None = None, *, device: str | torch.device | None = None, allow: Sequence[str] = ()
+    model: str | Path | None = None,
+    *,
+    device: str | torch.device | None = None,
+    allow: Sequence[str] = (),
+    precision: str = "32",
 ) -> Any:
     """What a model can do, as its task's predictor: a `Captioner` for a model that writes captions.
 
     `model` is a bundle's folder, a run's folder, the name of either in `runs/`, or a shipped model's name, or of a
     captioner of the model hub (OWNER/MODEL, or a folder in its layout); None takes the model that is shipped. Runs none
-    of the bundle's code; `allow` names your own packages whose encoders, decoders or tasks it may use. Raises UserError
-    where there is no such model, or it is damaged.
+    of the bundle's code; `allow` names your own packages whose encoders, decoders or tasks it may use. `precision` is
+    "32", "bf16", or "auto" (`captioning.runtime.precision`). Raises UserError where there is no such model, or it is
+    damaged.
     """
-    bundle = find_bundle(default_model() if model is None else model, allow)
-    return bundle.task.predictor(bundle, device)
+    model = default_model() if model is None else model
+    bundle = find_bundle(model, allow)
+    predictor = bundle.task.predictor(bundle, device)
+    if precision == "32":
+        return predictor
+    return predictor.compute_in(precision, equal=precision == "auto" and not is_of_hub(model) and equal_in_bf16(model))
+
+
+def equal_in_bf16(model: str | Path) -> bool:
+    """Whether the scores of a shipped model were measured to be the same in bfloat16, within their interval."""
+    measured = json.loads(files("captioning.models").joinpath("equal_in_bf16.json").read_text(encoding="utf-8"))
+    with open(find_model(model) / "weights.safetensors", "rb") as weights:
+        return hashlib.sha256(weights.read()).hexdigest() in measured
 
 
 def find_bundle(model: str | Path, allow: Sequence[str] = ()) -> Bundle:

@@ -23,6 +23,7 @@ from captioning.memory import VisualMemory
 from captioning.models.bundle import Bundle, save_bundle
 from captioning.runtime.device import working_device
 from captioning.runtime.option_checks import require_least
+from captioning.runtime.precision import computing_in, working_precision
 from captioning.runtime.prefetch import chunks_of
 from captioning.runtime.progress import progress_bar
 
@@ -42,6 +43,15 @@ class Predictor:
         self.bundle = bundle
         self.encoder = bundle.encoder.to(self.device).eval()
         self.task = bundle.task.to(self.device).eval()
+        self.precision = "32"
+
+    def compute_in(self, precision: str, *, equal: bool = False) -> Predictor:
+        """From now on in "32" bits or in "bf16"; "auto" is bf16 where that is faster and the scores are `equal`.
+
+        Raises UserError where the device has no bfloat16.
+        """
+        self.precision = working_precision(precision, self.device, equal=equal)
+        return self
 
     def to(self, device: str | torch.device) -> Self:
         """Moves the model, its encoder of clips with it. Raises UserError for a device that is not there."""
@@ -92,7 +102,7 @@ class Predictor:
         found = []
         for encoder in dict.fromkeys(encoder for encoder, _ in inputs):
             mine = [i for i, (other, _) in enumerate(inputs) if other is encoder]
-            with torch.inference_mode():
+            with torch.inference_mode(), computing_in(self.precision, self.device):
                 memory = encoder(encoder.collate([inputs[i][1] for i in mine]).to(self.device))
             found.append((mine, memory))
         return found
@@ -112,7 +122,7 @@ class Predictor:
                     raise found
             there: dict[int, Any] = {}
             for places, memory in self.memories(inputs):
-                with torch.inference_mode():
+                with torch.inference_mode(), computing_in(self.precision, self.device):
                     there |= dict(zip(places, self.task.predict(memory.float(), None), strict=True))
             predictions += [there[i] for i in range(len(chunk))]
         return predictions[0] if single else predictions
@@ -140,7 +150,9 @@ class Predictor:
         looks = encoder.takes == "image" and encoder.size is not None  # imported features look at nothing
         if looks and any(is_clip(example.file) for example in examples):
             encoder, config = self.clip_encoder, self.clip_config
-        features, readable = stored(store, source, encoder, config, examples, device=self.device)
+        features, readable = stored(
+            store, source, encoder, config, examples, device=self.device, precision=self.precision
+        )
         examples = [example for example in examples if example.id in readable]
         from captioning.batches import EpochSampler, Examples, loader  # with the trainer, which a photo does not need
 
@@ -149,8 +161,9 @@ class Predictor:
         with progress_bar(f"{source.name} {split}") as report, torch.inference_mode():
             for batch in loader(data, EpochSampler(len(data), shuffle=False), batch_size, num_workers):
                 batch = batch.to(self.device)
-                memory = batch.inputs if isinstance(batch.inputs, VisualMemory) else encoder(batch.inputs)
-                found = (predict or self.task.predict)(memory.float(), batch.targets)
+                with computing_in(self.precision, self.device):
+                    memory = batch.inputs if isinstance(batch.inputs, VisualMemory) else encoder(batch.inputs)
+                    found = (predict or self.task.predict)(memory.float(), batch.targets)
                 predictions |= dict(zip(batch.ids, found, strict=True))
                 report(len(predictions), len(examples))
         return examples, predictions

@@ -26,7 +26,8 @@ from captioning.metrics.caption_scores import DEFAULT_METRICS
 from captioning.models.bundle import Bundle
 from captioning.reports.caption_card import THUMBNAIL, thumbnail
 from captioning.runtime.option_checks import require_least, require_whole
-from captioning.runtime.prefetch import default_workers, read_ahead
+from captioning.runtime.precision import computing_in
+from captioning.runtime.prefetch import default_workers, read_ahead, read_batches_ahead
 from captioning.runtime.progress import progress_bar
 from captioning.tasks.captioning.caption import Caption
 from captioning.tasks.captioning.options import GenerationOptions
@@ -123,6 +124,30 @@ class Captioner(Predictor):
         batches = read_ahead(images, partial(self._look, details=details), batch_size=batch_size, workers=workers)
         return self._captions_of(batches, total, progress, details, self.strategy(options))
 
+    def stream_batches(
+        self,
+        batches: Iterable[list[Any]],
+        *,
+        look: Callable[[Any], Picture | UserError],
+        workers: int | None = None,
+        **options: Any,
+    ) -> Iterator[list[tuple[Any, list[Caption] | UserError]]]:
+        """`stream` over things that come in batches, of which `look` gives the picture, or why there is none.
+
+        Each batch is captioned by itself, and comes as (thing, captions or the error). An empty one comes empty.
+        """
+
+        def read(thing: Any) -> ReadInput | UserError:
+            picture = look(thing)
+            return picture if isinstance(picture, UserError) else self.read(picture)
+
+        generation = self.strategy(options)
+        for batch in read_batches_ahead(batches, read, workers=default_workers() if workers is None else workers):
+            good = [seen for _, seen in batch if not isinstance(seen, UserError)]
+            captions = iter(self._describe(good, generation, False) if good else [])
+            yield [(thing, seen if isinstance(seen, UserError) else next(captions)) for thing, seen in batch]
+            del batch, good  # or they are held while the next batch is made
+
     def _captions_of(self, batches, total: int | None, progress: bool, details: bool, generation: Callable):
         done = 0
         with progress_bar("captioning", enabled=progress) as report:
@@ -207,7 +232,8 @@ class Captioner(Predictor):
         captions: dict[int, list[Caption]] = {}
         names = getattr(self.encoder, "class_names", None)
         for places, memory in self.memories(inputs):
-            found = self.task.describe(memory, generation, details=details, class_names=names)
+            with computing_in(self.precision, self.device):
+                found = self.task.describe(memory, generation, details=details, class_names=names)
             captions |= dict(zip(places, found, strict=True))
         return [captions[i] for i in range(len(inputs))]
 
