@@ -64,9 +64,7 @@ def caption(
     sidecar_ending: Annotated[
         Optional[str], typer.Option(help="As --sidecar, with this ending: .caption", show_default=".txt")
     ] = None,
-    output: Annotated[
-        Optional[Path], typer.Option(help="Append to this .jsonl or .csv file; of shards the folder.")
-    ] = None,
+    output: Annotated[Optional[Path], typer.Option(help="Append to this .jsonl or .csv; of shards a folder.")] = None,
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave what is there, and do the rest.")
     ] = False,

@@ -29,7 +29,7 @@ PACKAGES = {
     "az": "adlfs",
     "abfs": "adlfs",
 }
-SCHEMES = (*PACKAGES, "file", "memory")
+SCHEMES = (*PACKAGES, "memory")
 OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs")  # where an upload is there when it is complete, or not at all
 ADDRESS = re.compile(rf"({'|'.join(SCHEMES)}):/+(.*)", re.DOTALL | re.IGNORECASE)
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -43,7 +43,7 @@ def place_of(path: str | os.PathLike[str]) -> str:
     if found is None:
         return text
     scheme, rest = found[1].lower(), found[2]
-    return f"{scheme}:///{rest}" if scheme == "file" else f"{scheme}://{rest}"
+    return f"{scheme}://{rest}"
 
 
 def is_remote(place: str) -> bool:
