@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -78,6 +79,8 @@ def run(verb: str, overrides: list[str]) -> int:
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
     overrides = [usual_name(text) for text in overrides]
     sys.argv = [f"captioning {verb}", *overrides]
+    if any(text.partition("=")[0] in ("--info", "-i") for text in overrides):
+        logging.getLogger().handlers.clear()  # Hydra gives this logger one that prints what it is asked for
     try:
         with errors_as_they_are():
             hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=verb)(job)()

@@ -112,6 +112,14 @@ def test_the_configuration_of_a_verb_can_be_printed_from_anywhere(captioning, ve
     assert (status, errors) == (0, []) and "data:" in lines
 
 
+def test_what_hydra_is_asked_to_tell_is_told_once(tmp_path):
+    program = [sys.executable, "-m", "captioning.cli", "train", "data=scenes", "--info", "searchpath"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(hydra.__file__).parents[2])}
+    done = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.stdout.count("Config search path") == 1
+    assert "Config search path" not in done.stderr
+
+
 def test_a_bug_in_a_verb_is_status_1_with_a_traceback(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("captioning.commands.extract.examples_of", lambda *_: 1 / 0)
