@@ -105,9 +105,9 @@ def theirs(decoder: Transformer):
     inner.layer_norm.load_state_dict(decoder.norm.state_dict())
     for layer, own in zip(inner.layers, decoder.layers, strict=True):
         for norm, own_norm in (
-            (layer.self_attn_layer_norm, own.listen_norm),
-            (layer.encoder_attn_layer_norm, own.look_norm),
-            (layer.final_layer_norm, own.think_norm),
+            (layer.self_attn_layer_norm, own.self_attention_norm),
+            (layer.encoder_attn_layer_norm, own.cross_attention_norm),
+            (layer.final_layer_norm, own.feed_forward_norm),
         ):
             norm.load_state_dict(own_norm.state_dict())
         attention, look = layer.self_attn, layer.encoder_attn
