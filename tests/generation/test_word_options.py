@@ -19,7 +19,11 @@ from captioning.memory import VisualMemory
 from captioning.text.vocabulary import UNK, Vocabulary
 
 VOCABULARY = Vocabulary(["a", "dog", "dogs", "red", "ball", "on", "of", "photo"])
-CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "generation").glob("*.yaml"))
+CONFIGS = sorted(
+    path
+    for path in (Path(__file__).parents[2] / "conf" / "generation").glob("*.yaml")
+    if path.stem != "generate"  # which drives a model that brings its own search, and knows no decoder of ours
+)
 
 
 def test_words_become_ids_and_ids_stay():
