@@ -132,7 +132,16 @@ def table_of(root: Path, given: str, **more) -> dict:
 
 def evaluated(bundle: Bundle, data: dict, folder: Path, monkeypatch, *, report: bool = False, store=None):
     monkeypatch.setattr(evaluate, "load", lambda *args, **options: Captioner(bundle, device="cpu"))
-    config = {"model": "tiny", "device": "cpu", "allow": [], "data": data, "metrics": ["cider"], "store": store}
+    config = {
+        "model": "tiny",
+        "device": "cpu",
+        "allow": [],
+        "precision": "32",
+        "data": data,
+        "metrics": ["cider"],
+        "embedder": None,
+        "store": store,
+    }
     config |= {"batch_size": 2, "num_workers": 0, "report": report, "calibrate": None}
     assert evaluate.run(OmegaConf.create(config), folder) == 0
     assert (folder / "predictions.json").exists() and (folder / "report.html").exists() == report
@@ -141,7 +150,7 @@ def evaluated(bundle: Bundle, data: dict, folder: Path, monkeypatch, *, report: 
 def do(verb: str, encoder: str, given: str, root: Path, folder: Path, monkeypatch) -> None:
     bundle, data = bundle_of(encoder, root), table_of(root, given)
     store = str(root / "imported") if encoder == "imported" else str(folder / "store")
-    common = {"device": "cpu", "batch_size": 2, "num_workers": 1}
+    common = {"device": "cpu", "precision": "32", "batch_size": 2, "num_workers": 1}
     if verb in ("caption", "ensemble"):
         files = [root / line.split(",")[0] for line in (root / f"{given}.csv").read_text().splitlines()[1:]]
         if verb == "ensemble":
@@ -164,13 +173,14 @@ def do(verb: str, encoder: str, given: str, root: Path, folder: Path, monkeypatc
         monkeypatch.setattr(remember, "save_bundle", lambda folder, bundle, **options: made.append(bundle))
         config = {
             "model": "tiny",
-            "text": None,
+            "texts": None,
             "output": str(folder / "model"),
             "data": {**data, "split": "train"},
             "allow": [],
+            "precision": "32",
         }
         config |= {"dimensions": 2, "neighbours": 2, "sharpness": 10.0, **common}
-        config |= {"half": False, "eight_bit": False}
+        config |= {"half": False, "eight_bit": False, "gate": None, "overlooked": None, "sure": 0.3}
         assert remember.run(OmegaConf.create({**config, "store": store}), folder) == 0 and made
     else:
         file = root / {"photo": "p0.png", "clip": "c0.avi", "mixed": "c0.avi"}[given]
