@@ -13,6 +13,7 @@ from captioning.data.source import Source
 from captioning.data.splits import chosen_examples
 from captioning.encoders.base import Encoder
 from captioning.encoders.concepts import ConceptEncoder
+from captioning.encoders.detectors.bare import BareDetector, detector_in
 from captioning.errors import UserError
 from captioning.example import Example
 from captioning.features.stored import stored
@@ -29,6 +30,8 @@ from captioning.runtime.progress import progress_bar
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from captioning.boxes import Box
 
 CLIP_VIEW = {"frames": 8, "pool": "grid"}  # how a model of photos looks at a clip: cells of frames are its tokens
 ReadInput = tuple[Encoder, Any]  # what read a picture or clip, and what it is to be called with
@@ -78,6 +81,22 @@ class Predictor:
         from captioning.encoders.frames import FrameEncoder
 
         return FrameEncoder.around(self.encoder, **CLIP_VIEW).to(self.device).eval()
+
+    @property
+    def detect(self) -> Callable[..., list[Box]]:
+        """`detect(image, least=0.3)` of the detector that the model looks through: the things of a picture.
+
+        Raises AttributeError for a model that looks through none.
+        """
+        detector = detector_in(self.encoder)
+        if detector is None:
+            raise AttributeError(self.without("detect"))
+        return BareDetector(detector, device=self.device).detect
+
+    def without(self, verb: str) -> str:
+        """What to say of a verb that this model does not have."""
+        own = self.task.usage
+        return f"a model of {type(self.task).__name__} has no {verb}()" + (f"; it is for: captioning {own}" * bool(own))
 
     @property
     def clip_config(self) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from tiny_model import pictures
 from typer.testing import CliRunner
 
 from captioning.cli import app
+from captioning.encoders.detectors.bare import BareDetector
 from captioning.encoders.detectors.yolox import Yolox
 from captioning.models.bundle import save_bundle
-from captioning.tasks.recognition.object_detector import BareDetector
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from PIL import Image
 
 from captioning.decoders.show_and_tell import ShowAndTell
 from captioning.decoders.show_attend_tell import ShowAttendTell
+from captioning.encoders.base import Encoder
 from captioning.encoders.grid import GridEncoder
 from captioning.generation.beam import beam
 from captioning.models.bundle import Bundle, save_bundle
@@ -24,13 +25,13 @@ DECODERS = {
 }
 
 
-def tiny_bundle(decoder: str = "show_attend_tell") -> Bundle:
-    """The same weights every time."""
+def tiny_bundle(decoder: str = "show_attend_tell", encoder: Encoder | None = None, look: dict | None = None) -> Bundle:
+    """The same weights every time; with an encoder of one's own and the configuration `look` of it."""
     kind, options = DECODERS[decoder]
     with torch.random.fork_rng():
         torch.manual_seed(3)
         vocabulary = Vocabulary(WORDS, max_words=6)
-        encoder = GridEncoder(**ENCODER, weights="none")
+        encoder = GridEncoder(**ENCODER, weights="none") if encoder is None else encoder
         mouth = kind(visual_width=encoder.width, vocabulary_size=len(vocabulary), **options)
         for parameter in mouth.parameters():  # far from the uniform distribution that a fresh model believes in
             torch.nn.init.normal_(parameter, std=0.7)
@@ -38,7 +39,7 @@ def tiny_bundle(decoder: str = "show_attend_tell") -> Bundle:
             if isinstance(layer, torch.nn.Linear) and layer.in_features == encoder.width:
                 layer.weight.data *= 100
     trained = {"weights": "none", "finetune": False}
-    look = {"_target_": "captioning.encoders.grid.GridEncoder", **ENCODER, **trained}
+    look = look or {"_target_": "captioning.encoders.grid.GridEncoder", **ENCODER, **trained}
     parts = {
         "decoder": {"_target_": f"{kind.__module__}.{kind.__name__}", **options},
         "generation": {"_target_": "captioning.generation.beam.beam", "_partial_": True, "beam_size": 3},

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 
 from captioning.boxes import Box
+from captioning.encoders.detectors.bare import LEAST, check_least
 from captioning.errors import UserError
 from captioning.runtime.option_checks import require_least
 from captioning.tasks.recognition.detection import as_box
-from captioning.tasks.recognition.object_detector import LEAST, ObjectDetector, check_least
+from captioning.tasks.recognition.object_detector import ObjectDetector
 from captioning.tasks.scene_graphs.graph import Edge, SceneGraph
 
 MOST = 20  # relations that are shown
