@@ -28,6 +28,9 @@ VERBS = {
     "regions": "captioning.commands.regions",
 }
 
+WITH_A_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--cfg", "-c",
+                "--info", "-i")  # flags of Hydra's, with what follows them  # fmt: skip
+
 
 def conf_folder() -> Path:
     """conf/ of an installed package, or of the checkout that is being worked in."""
@@ -77,6 +80,11 @@ def run(verb: str, overrides: list[str]) -> int:
             statuses[-1] = failed(error.__cause__ if isinstance(error.__cause__, UserError) else error)
 
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
+    if word := lone_word(overrides):
+        print(
+            f"captioning: {verb} takes KEY=VALUE, and {word!r} is none: see captioning {verb} --help", file=sys.stderr
+        )
+        return 2
     overrides = [usual_name(text) for text in overrides]
     sys.argv = [f"captioning {verb}", *overrides]
     if any(text.partition("=")[0] in ("--info", "-i") for text in overrides):
@@ -122,6 +130,14 @@ def prepare(verb: str, config: DictConfig) -> None:
         sys.path.append(os.getcwd())
     if config.get("concepts"):
         import_module("captioning.commands.concepts").apply(config)
+
+
+def lone_word(overrides: list[str]) -> str | None:
+    """The first word that is neither KEY=VALUE, ~KEY, a flag nor what follows one."""
+    for before, text in zip(["", *overrides], overrides, strict=False):
+        if "=" not in text and not text.startswith(("-", "~")) and before not in WITH_A_VALUE:
+            return text
+    return None
 
 
 def usual_name(text: str) -> str:

@@ -56,6 +56,14 @@ class Predictor:
         self.precision = working_precision(precision, self.device, equal=equal)
         return self
 
+    def half(self) -> Self:
+        """From now on in half the bits: bfloat16, in which no product overflows. `save(half=True)` is about files.
+
+        Raises UserError where the device has no bfloat16.
+        """
+        self.compute_in("bf16")
+        return self
+
     def to(self, device: str | torch.device) -> Self:
         """Moves the model, its encoder of clips with it. Raises UserError for a device that is not there."""
         self.device = working_device(device)

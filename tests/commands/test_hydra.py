@@ -25,7 +25,9 @@ SCENES = ["data=scenes", "data.train=4", "vocabulary.min_count=1"]
         (["train", "decoder.widht=3"], "widht"),
         (["train", "+decoder.widht=3", *SCENES, "store=null", "encoder.weights=none"], "widht"),
         (["train", "batch_size=[1"], "[1"),
-        (["train", "batch_size"], "batch_size"),
+        (["train", "batch_size"], "train takes KEY=VALUE, and 'batch_size' is none"),
+        (["remember", "photos"], "'photos' is none: see captioning remember --help"),
+        (["train", "-m", "seed=1,2", "more"], "'more' is none"),
         (["train", "batch_size=many"], "batch_size=many"),
         (["train", "batch_size=1.5"], "batch_size=1.5"),
         (["train", "progress=3"], "progress=3"),
@@ -219,7 +221,7 @@ def test_classes_in_the_folder_where_one_works_are_found_in_training_and_by_leav
     package = str(Path(hydra.__file__).parents[2])
 
     def command(*arguments: str) -> subprocess.CompletedProcess:
-        environment = {**os.environ, "PYTHONPATH": package}
+        environment = {**os.environ, "PYTHONPATH": package, "OMP_NUM_THREADS": "1"}
         program = [sys.executable, "-P"] if sys.version_info >= (3, 11) else [sys.executable]
         program += ["-c", "from captioning.cli import main; main()", *arguments]
         return subprocess.run(program, capture_output=True, text=True, env=environment, cwd=tmp_path)

@@ -5,8 +5,30 @@ import shutil
 
 import pytest
 from test_cli import captioning, model, photos  # noqa: F401
+from tiny_answers import answering_bundle
+from tiny_embedder import tiny_embedder
+from tiny_graphs import Detection, SceneGraphs, thing_bundle
+from tiny_grounding import grounding_bundle
+
+from captioning.models.bundle import save_bundle
 
 HALF = "file,caption,split\nphoto0.png,a dog,{split}\nphoto1.png,a cat,{split}\ngone.png,a bird,{split}\n"
+
+
+SVG = "left out 1 file (1 SVG), the first is 'drawing.svg'"
+
+
+@pytest.fixture(scope="module")
+def neighbours(tmp_path_factory):
+    """Tiny models of the other tasks, in a folder each, named after the verb that they are for."""
+    folder = tmp_path_factory.mktemp("neighbours")
+    bundles = {
+        "answer": answering_bundle("up_down"), "search": tiny_embedder(), "locate": grounding_bundle(),
+        "detect": thing_bundle(Detection), "graph": thing_bundle(SceneGraphs),
+    }  # fmt: skip
+    for verb, bundle in bundles.items():
+        save_bundle(folder / verb, bundle, card="# tiny")
+    return folder
 
 
 @pytest.fixture
@@ -41,15 +63,29 @@ TABLE = {  # verb, kind -> arguments, exit status, what is said in one line
         0,
         "CIDEr of one image is 0",
     ),
+    ("answer", "left out"): ("answer folder what? --model NEIGHBOURS/answer", 0, SVG),
+    ("locate", "left out"): ("locate folder dogs --model NEIGHBOURS/locate", 0, SVG),
+    ("detect", "left out"): ("detect folder --model NEIGHBOURS/detect", 0, SVG),
+    ("graph", "left out"): ("graph folder --model NEIGHBOURS/graph", 0, SVG),
+    ("search", "left out"): ("search folder dogs --model NEIGHBOURS/search", 0, SVG),
+    ("classify", "left out"): ("classify folder --labels cat,dog --model NEIGHBOURS/search", 0, SVG),
+    ("answer", "refused"): ("answer folder --model NEIGHBOURS/answer", 2, "no question"),
+    ("locate", "refused"): ("locate folder dogs --model NEIGHBOURS/graph", 2, "does not locate phrases"),
+    ("graph", "refused"): ("graph folder --model NEIGHBOURS/answer", 2, "writes no graphs"),
+    ("search", "refused"): ("search folder dogs --model NEIGHBOURS/graph", 2, "NEIGHBOURS/graph"),
+    ("classify", "refused"): ("classify folder --labels cat,dog --model MODEL", 2, "MODEL"),
     ("train", "replaced"): ("train data=scenes name=old", 2, "holds a run already"),
     ("train", "refused"): ("train data=scenes name=old resume=auto", 2, "last.ckpt is empty"),
 }
 
 
 @pytest.mark.parametrize("cell", TABLE, ids=" ".join)
-def test_one_line_says_what_is_not_done_as_it_might_be_thought(captioning, model, prepared, caplog, cell):  # noqa: F811
-    arguments, expected, said = TABLE[cell]
-    status, _, errors = captioning(*arguments.replace("MODEL", str(model)).split())
+def test_one_line_says_what_is_not_done_as_it_might_be_thought(captioning, model, neighbours, prepared, caplog, cell):  # noqa: F811
+    arguments, expected, said = (
+        text.replace("MODEL", str(model)).replace("NEIGHBOURS", str(neighbours)) if isinstance(text, str) else text
+        for text in TABLE[cell]
+    )
+    status, _, errors = captioning(*arguments.split())
     assert status == expected, errors
     lines = [*errors, *(record.getMessage() for record in caplog.records)]
     assert sum(said in line for line in lines) == 1, lines

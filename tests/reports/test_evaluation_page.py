@@ -73,7 +73,10 @@ def test_what_the_page_says_is_what_was_scored(evaluated):
     said = {str(one["image_id"]): one["caption"] for one in predictions}
     shown = re.findall(r"<h3>(\d+)</h3>.*?<dt>model</dt><dd>([^<]*)</dd>", html)
     assert shown and all(said[key] == text for key, text in shown)
-    cider = json.loads((evaluated / "metrics.json").read_text())["scores"]["CIDEr"]
+    about = json.loads((evaluated / "metrics.json").read_text())
+    assert Path(about["model"]) == evaluated.parent / "model" and f"what {about['model']} says" in html
+    assert about["task"]["generation"]["_target_"].startswith("captioning.generation.")
+    cider = about["scores"]["CIDEr"]
     assert f"<td>{100 * cider:.1f}</td>" in html or f"<td>{100 * cider:.3f}</td>" in html
 
 

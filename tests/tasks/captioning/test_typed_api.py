@@ -101,6 +101,16 @@ def test_a_model_is_moved_with_what_looks_at_clips():
         captioner.to("cuda:99")
 
 
+def test_half_is_bfloat16_where_the_processor_has_it_and_refused_elsewhere(monkeypatch):
+    captioner = Captioner(tiny_bundle(), device="cpu")
+    monkeypatch.setattr("captioning.runtime.precision.processor_has_bf16", lambda: True)
+    assert captioner.half() is captioner and captioner.precision == "bf16"
+    assert captioner.caption(pictures(1)[0]).text
+    monkeypatch.setattr("captioning.runtime.precision.processor_has_bf16", lambda: False)
+    with pytest.raises(UserError, match="no bfloat16"):
+        captioner.half()
+
+
 @pytest.mark.parametrize(
     ("key", "value", "texts"),
     [
