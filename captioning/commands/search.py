@@ -38,7 +38,7 @@ def search(
 
     Exit status: 0 done, 1 some photos could not be read (each named, the others searched), 2 bad usage.
     """
-    if text is None and like is None:
+    if not (text and text.strip()) and like is None:
         raise UserError("what is looked for? A text after the folder, or a photo with --like")
     embedder = load_embedder(model, device, allow)
     found_in, skipped = embedder.index(folder, place=index, recursive=not flat, progress=True)

@@ -41,7 +41,7 @@ def train_phases(config: DictConfig, folder: Path) -> Path:
     """Trains, and once more where `then` names a second phase. -> the model's folder."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # what a run has to say is said below
     if config.start and is_model(config.start) and HydraConfig.initialized():
-        for sentence in adopt_parts(config, *told()):
+        for sentence in adopt_parts(config, *told(config)):
             log.info(sentence)
     if config.resume == "auto" and config.get("then") and (folder / "finished.json").exists():
         model = folder / "model"
@@ -53,12 +53,15 @@ def train_phases(config: DictConfig, folder: Path) -> Path:
     return model
 
 
-def told() -> tuple[list[str], set[str]]:
-    """The overrides of this run, and the groups that it named, an experiment's being all that it may set."""
+def told(config: DictConfig) -> tuple[list[str], set[str]]:
+    """The overrides of this run, and the groups that it named, an experiment's being all that it may set.
+
+    One that takes the decoder of its start leaves the search to it as well.
+    """
     overrides = list(OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False))
     named = {text.lstrip("+").partition("=")[0] for text in overrides}
     if "experiment" in named:
-        named |= {"encoder", "decoder", "generation"}
+        named |= {"encoder", "decoder"} | (set() if config.decoder.get("of_start") else {"generation"})
     if "concepts" in named:
         named |= {"encoder", "decoder"}
     return overrides, named

@@ -37,9 +37,7 @@ def adopt_parts(config: DictConfig, told: Iterable[str], chosen: Iterable[str]) 
         return []
     theirs = {"encoder": architecture(parts["encoder"]), "decoder": task["decoder"], "generation": task["generation"]}
     said, taken = [], []
-    remembers = [target(part) for part in (DomainGate, RetrievalDecoder, ConceptRetrievalDecoder)]
-    while theirs["decoder"].get("_target_") in remembers:
-        theirs["decoder"] = theirs["decoder"]["decoder"]
+    theirs["decoder"] = without_memory(task["decoder"])
     if theirs["decoder"] is not task["decoder"]:
         said.append(f"what {config.start} remembers is dropped: captioning remember makes another memory")
     if theirs["generation"].get("_target_") == target(consensus):
@@ -74,7 +72,11 @@ def adopt_named_parts(config: DictConfig) -> None:
     if not config.start:
         raise UserError(f"{wanted[0]}=of_start is the {wanted[0]} of a finished model: name one with start=MODEL")
     parts = parts_of(config.start)
-    theirs = {"encoder": without_weights(architecture(parts["encoder"])), "decoder": parts["task"].get("decoder")}
+    decoder = parts["task"].get("decoder")
+    theirs = {
+        "encoder": without_weights(architecture(parts["encoder"])),
+        "decoder": decoder and without_memory(decoder),
+    }
     for part in wanted:
         if theirs[part] is None:
             raise UserError(f"start={config.start} has no {part}")
@@ -108,6 +110,14 @@ def require_trusted(part: Any, where: str) -> None:
             raise UserError(f"{where}: {meddling.pop()} has no place in a model")
         for value in part.values():
             require_trusted(value, where)
+
+
+def without_memory(decoder: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of the decoder inside those that remember photos or captions, whose weights a start leaves."""
+    remembers = [target(part) for part in (DomainGate, RetrievalDecoder, ConceptRetrievalDecoder)]
+    while decoder.get("_target_") in remembers:
+        decoder = decoder["decoder"]
+    return decoder
 
 
 def without_weights(part: Any) -> Any:

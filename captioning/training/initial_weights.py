@@ -38,7 +38,8 @@ class Start:
     def fill(self, part: str, module: nn.Module) -> None:
         """Puts the weights of `part`, encoder or task, in; what a task calls `fresh` may stay as it is.
 
-        Raises UserError naming the first that does not fit.
+        A buffer that is still empty takes whatever shape the start has for it. Raises UserError naming the first that
+        does not fit.
         """
         own = {f"{part}.{name}": tensor for name, tensor in module.state_dict().items()}
         names = {new: old for new, old in current_keys(self.weights, own).items() if new.startswith(f"{part}.")}
@@ -46,12 +47,16 @@ class Start:
         fresh = tuple(f"{part}.{beginning}" for beginning in getattr(module, "fresh", ()))
         theirs |= {name: tensor for name, tensor in own.items() if name not in theirs and name.startswith(fresh)}
         for name in (*own, *theirs):
+            if name in theirs and name in own and not own[name].numel():
+                continue
             there, here = (list(weights[name].shape) if name in weights else "absent" for weights in (theirs, own))
             if there != here:
                 name = name.removeprefix("task.")
+                group = name.split(".")[0]
+                own_part = f", or {group}=of_start" if group in ("encoder", "decoder") else ""
                 raise UserError(
                     f"start={self.path}: {name} is {there} there and {here} here: "
-                    f"give the {name.split('.')[0]} options that it was trained with"
+                    f"give the {group} options that it was trained with{own_part}"
                 )
         module.load_state_dict({name.removeprefix(f"{part}."): tensor for name, tensor in theirs.items()})
 

@@ -51,13 +51,15 @@ def test_a_start_that_names_what_is_not_this_packages_builds_nothing(captioning,
     assert status == 2 and any("os.system" in line for line in errors)
 
 
-def test_a_shipped_model_is_a_start_by_its_name_without_its_memory(captioning, tmp_path, caplog):  # noqa: F811
+@pytest.mark.parametrize("more", [[], ["experiment=finetune", "grow=true"]], ids=["plain", "finetune"])
+@pytest.mark.parametrize(("name", "decoder"), [("flickr8k", "Transformer"), ("everyday", "ConceptReader")])
+def test_a_shipped_model_is_a_start_by_its_name_without_its_memory(captioning, tmp_path, caplog, name, decoder, more):  # noqa: F811
     few = ["data.train=2", "data.val=2", "data.size=64", "store=null"]
-    status, _, errors = captioning("train", *RUN, *few, "start=flickr8k")
+    status, _, errors = captioning("train", *more, *RUN, *few, f"start={name}")
     assert status == 0, errors
     assert "remembers is dropped" in caplog.text and "generation=beam" in caplog.text
     parts = read_config(tmp_path / "runs/mine/model/config.yaml")
-    assert parts["task"]["decoder"]["_target_"].endswith("Transformer")
+    assert parts["task"]["decoder"]["_target_"].endswith(decoder)
     assert parts["task"]["generation"]["forbidden_endings"]
 
 
