@@ -37,10 +37,11 @@ def asked(model, processor, photos, prompt: str):
         "florence2": ("", ""),
         "qwen2_vl": ("user: <|vision_start|><|image_pad|><|vision_end|>", "<end>assistant:"),
         "idefics3": ("user: <image>", "<end>assistant:"),
+        "smolvlm": ("user: <image>", "<end>assistant:"),
     }[kind]
     if kind == "llava" and processor.chat_template:
         before, after = "user: <image>", "<end>assistant:"
-    images = [[photo] for photo in photos] if kind == "idefics3" else photos
+    images = [[photo] for photo in photos] if kind in ("idefics3", "smolvlm") else photos
     processor.tokenizer.padding_side = "left"
     return processor(images=images, text=[f"{before}{prompt}{after}"] * len(photos), return_tensors="pt", padding=True)
 

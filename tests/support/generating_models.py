@@ -143,6 +143,30 @@ def idefics3(folder: Path):
     return saved(Idefics3ForConditionalGeneration(config), processor, folder)
 
 
+def smolvlm(folder: Path):
+    from transformers import (
+        SmolVLMConfig,
+        SmolVLMForConditionalGeneration,
+        SmolVLMImageProcessor,
+        SmolVLMProcessor,
+        SmolVLMVideoProcessor,
+    )
+
+    special = ("<image>", "<fake_token_around_image>", "<end_of_utterance>", "<global-img>")
+    names = ("image_token", "fake_image_token", "end_of_utterance_token", "global_image_token")
+    tokenizer = byte_level(*special, **dict(zip(names, special, strict=True)))
+    largest = {"max_image_size": {"longest_edge": 32}, "size": {"longest_edge": 32}}
+    reader = SmolVLMImageProcessor(do_image_splitting=False, **largest)
+    sampling = {"fps": 1, "max_frames": 4, "video_size": {"longest_edge": 32}}
+    seer = SmolVLMVideoProcessor(**largest, video_sampling=sampling)
+    chat = CHAT.replace("IMAGE", "<image>")
+    processor = SmolVLMProcessor(reader, tokenizer, seer, image_seq_len=4, chat_template=chat)
+    text = {"model_type": "llama", **TEXT, "num_key_value_heads": 2, **ends(processor.tokenizer)}
+    config = SmolVLMConfig(vision_config=TOWER, text_config=text, image_token_id=3, scale_factor=2, pad_token_id=0)
+    torch.manual_seed(0)
+    return saved(SmolVLMForConditionalGeneration(config), processor, folder)
+
+
 def florence_2(folder: Path):
     from transformers import (
         CLIPImageProcessor,
@@ -168,4 +192,4 @@ def florence_2(folder: Path):
 
 
 KINDS = {"blip-2": blip_2, "llava": llava, "chatting llava": chatting_llava, "paligemma": paligemma,
-         "qwen2_vl": qwen2_vl, "idefics3": idefics3, "florence2": florence_2}  # fmt: skip
+         "qwen2_vl": qwen2_vl, "idefics3": idefics3, "smolvlm": smolvlm, "florence2": florence_2}  # fmt: skip

@@ -66,8 +66,10 @@ class GeneratingModel(nn.Module):
         try:
             if self.chats:
                 ask = self.processor.apply_chat_template
-                if "processor_kwargs" in signature(ask).parameters:  # of transformers 5
-                    options = {"processor_kwargs": options}
+                takes = signature(ask).parameters
+                if "processor_kwargs" in takes:  # of transformers 5
+                    tensors = {"return_tensors": "pt"} if "return_tensors" in takes else {}  # SmolVLM's own is none
+                    options = {"processor_kwargs": options, **tensors}
                 talks = [
                     [{"role": "user", "content": [*({"type": "image", "image": one} for one in several),
                                                   {"type": "text", "text": prompt or QUESTION}]}]
