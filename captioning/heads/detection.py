@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
-from torchvision.ops import box_convert, generalized_box_iou
+from torchvision.ops import batched_nms, box_convert, generalized_box_iou
 
 from captioning.errors import UserError
 from captioning.heads.answers import Layer, Tokens
@@ -23,6 +23,8 @@ from captioning.layers.positions import box_positions, grid_cells
 from captioning.memory import VisualMemory
 
 START = 0.25  # of the picture's side: how large a thing is taken to be before a cell says more
+MOST = 100  # boxes of a picture
+SAME = 0.7  # IoU of two boxes of one label from which they are one thing
 NOTHING = 0.1  # what a slot without a thing counts, of which there are many (arXiv:2005.12872)
 
 
@@ -139,6 +141,30 @@ def silent(logits: Tensor, mask: Tensor) -> Tensor:
 def pick(part: Tensor, index: Tensor) -> Tensor:
     """The slots index (B, Q) of (B, N, ...)."""
     return part[torch.arange(len(part), device=part.device)[:, None], index]
+
+
+def best_slots(found: Detected, b: int, *, least: float, most: int = MOST, overlap: float = SAME) -> Tensor:
+    """(n, 2) slot and label of image b, likeliest first. Of one label, boxes that overlap by more are one thing."""
+    likely = found.logits[b].softmax(-1)[:, :-1]  # (Q, C)
+    scores, labels = likely.max(-1)
+    taken = (scores >= least).nonzero()[:, 0]
+    kept = batched_nms(found.boxes[b, taken].double(), scores[taken].double(), labels[taken], overlap)[:most]
+    return torch.stack([taken[kept], labels[taken[kept]]], -1)
+
+
+def found_things(found: Detected, *, least: float, most: int = MOST) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The things of B images as `best_slots` has them, padded -> boxes (B, M, 4), labels, scores and real (B, M)."""
+    slots = [best_slots(found, b, least=least, most=most) for b in range(len(found.logits))]
+    longest = max((len(one) for one in slots), default=0)
+    boxes = found.boxes.new_zeros(len(slots), longest, 4)
+    labels = torch.zeros(len(slots), longest, dtype=torch.long, device=boxes.device)
+    scores, real = boxes.new_zeros(len(slots), longest), torch.zeros_like(labels, dtype=torch.bool)
+    for b, one in enumerate(slots):
+        boxes[b, : len(one)] = found.boxes[b, one[:, 0]]
+        labels[b, : len(one)] = one[:, 1]
+        scores[b, : len(one)] = found.logits[b].softmax(-1)[one[:, 0], one[:, 1]]
+        real[b, : len(one)] = True
+    return boxes, labels, scores, real
 
 
 def match(logits: Tensor, boxes: Tensor, things: Things) -> tuple[Tensor, Tensor, Tensor]:

@@ -127,6 +127,39 @@ class RelationHead(nn.Module):
         return found
 
 
+def all_pairs(mask: Tensor) -> Tensor:
+    """Ordered pairs of different things where mask (B, M) is True -> (n, 3): image, subject, object."""
+    pairs = mask[:, :, None] & mask[:, None] & ~torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
+    return pairs.nonzero()
+
+
+def weigh_relations(
+    head: RelationHead,
+    memory: VisualMemory,
+    boxes: Tensor,
+    real: Tensor,
+    labels: Tensor | None,
+    scores: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What things in boxes (B, M, 4) are and how likely each predicate of each ordered pair.
+
+    Given labels (B, M) are -1 where they are to be read; without any all are. `scores` (B, M) are the probabilities of
+    the labels, 1 where labels are given without. -> labels and scores (B, M), index (n, 3) of the pairs as `all_pairs`
+    has it, and (n, P) the probability that both things and the predicate are right.
+    """
+    nodes, fine, places = head.nodes(memory, boxes, real)
+    sure, seen = nodes.logits.float().softmax(-1).max(-1)  # (B, M)
+    if labels is None:
+        labels, scores = seen, sure
+    else:
+        scores = torch.ones_like(sure) if scores is None else scores
+        labels, scores = torch.where(labels >= 0, labels, seen), torch.where(labels >= 0, scores, sure)
+    index = all_pairs(real)
+    likely = head.pairs(memory, nodes, fine, places, labels, index).softmax(-1)[:, :-1]  # (n, P)
+    ends = scores[index[:, 0], index[:, 1]] * scores[index[:, 0], index[:, 2]]
+    return labels, scores, index, likely * ends[:, None]
+
+
 def geometry(one: Tensor, other: Tensor) -> Tensor:
     """How boxes (n, 4) lie to others (n, 4) -> (n, 12): both centres and sizes, the step between the centres in the
     picture and in the subject's size, and the logarithms of how the sizes compare, within [-4, 4]."""

@@ -6,17 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
-from torchvision.ops import batched_nms
 
 from captioning.boxes import Box
 from captioning.errors import UserError
 from captioning.example import Example
-from captioning.heads.detection import Detected, Things
+from captioning.heads.detection import Detected, Things, best_slots
 
 MOST_NAMES = 100_000
 LEAST = 0.001  # probability below which a box is not worth a line in a file
-MOST = 100  # boxes of a picture
 
 
 def true_things(examples: Sequence[Example], numbers: Mapping[str, int]) -> Things:
@@ -36,15 +33,6 @@ def true_things(examples: Sequence[Example], numbers: Mapping[str, int]) -> Thin
 def true_boxes(example: Example) -> list[Box]:
     """The things of an example as boxes with their names."""
     return [Box(*corners, label) for corners, label in zip(example.boxes, example.labels, strict=True)]
-
-
-def best_slots(found: Detected, b: int, *, least: float = LEAST, most: int = MOST, overlap: float = 0.7) -> Tensor:
-    """(n, 2) slot and label of image b, likeliest first. Of one label, boxes that overlap by more are one thing."""
-    likely = found.logits[b].softmax(-1)[:, :-1]  # (Q, C)
-    scores, labels = likely.max(-1)
-    taken = (scores >= least).nonzero()[:, 0]
-    kept = batched_nms(found.boxes[b, taken].double(), scores[taken].double(), labels[taken], overlap)[:most]
-    return torch.stack([taken[kept], labels[taken[kept]]], -1)
 
 
 def boxes_of(found: Detected, names: Sequence[str], *, least: float = LEAST) -> list[list[Box]]:

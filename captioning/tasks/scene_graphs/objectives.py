@@ -12,7 +12,7 @@ from torchvision.ops import box_convert
 
 from captioning.example import Example
 from captioning.heads.detection import Things
-from captioning.heads.relations import RelationHead
+from captioning.heads.relations import RelationHead, all_pairs
 from captioning.memory import VisualMemory
 from captioning.tasks.recognition.things import true_things
 
@@ -44,12 +44,6 @@ def graph_targets(
         if predicate in predicates
     ]
     return GraphTargets(true_things(examples, labels), torch.tensor(relations, dtype=torch.long).view(-1, 4))
-
-
-def all_pairs(mask: Tensor) -> Tensor:
-    """Ordered pairs of different things where mask (B, M) is True -> (n, 3): image, subject, object."""
-    pairs = mask[:, :, None] & mask[:, None] & ~torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
-    return pairs.nonzero()
 
 
 def relation_losses(

@@ -17,16 +17,16 @@ from captioning.data.graphs import triples, vocabulary
 from captioning.encoders.base import Encoder
 from captioning.errors import UserError
 from captioning.example import Example
-from captioning.heads.detection import Detected, SetDetection, detection_losses
-from captioning.heads.relations import PARTS, RelationHead, frequency_prior
+from captioning.heads.detection import Detected, SetDetection, detection_losses, found_things
+from captioning.heads.relations import PARTS, RelationHead, frequency_prior, weigh_relations
 from captioning.memory import VisualMemory
 from captioning.metrics.detection import average_precision
 from captioning.metrics.graph_scores import METRICS, Graph, score_graphs
 from captioning.metrics.scores import Scores
 from captioning.tasks.base import Build, Parts, Task
 from captioning.tasks.recognition.detection import as_box
-from captioning.tasks.recognition.things import best_slots, names_from_json, names_to_json, true_boxes
-from captioning.tasks.scene_graphs.objectives import GraphTargets, all_pairs, graph_targets, relation_losses
+from captioning.tasks.recognition.things import names_from_json, names_to_json, true_boxes
+from captioning.tasks.scene_graphs.objectives import GraphTargets, graph_targets, relation_losses
 
 NAMES, TRIPLES = "names.json", "triples.json"
 BEST = 100  # relations of a picture, both of one a pair and of any number
@@ -139,17 +139,7 @@ class SceneGraphs(Task):
 
     def found_graphs(self, memory: VisualMemory) -> list[dict[str, Any]]:
         """Nothing is given: the things of the detector and their relations."""
-        found = self.detect(memory)
-        slots = [best_slots(found, b, least=LEAST, most=THINGS) for b in range(len(memory))]
-        most = max((len(one) for one in slots), default=0)
-        boxes = found.boxes.new_zeros(len(slots), most, 4)
-        labels = torch.zeros(len(slots), most, dtype=torch.long, device=boxes.device)
-        scores, real = boxes.new_zeros(len(slots), most), torch.zeros_like(labels, dtype=torch.bool)
-        for b, one in enumerate(slots):
-            boxes[b, : len(one)] = found.boxes[b, one[:, 0]]
-            labels[b, : len(one)] = one[:, 1]
-            scores[b, : len(one)] = found.logits[b].softmax(-1)[one[:, 0], one[:, 1]]
-            real[b, : len(one)] = True
+        boxes, labels, scores, real = found_things(self.detect(memory), least=LEAST, most=THINGS)
         return self.graphs_of(memory, boxes, real, labels, scores)
 
     def graphs_of(
@@ -159,16 +149,7 @@ class SceneGraphs(Task):
 
         `scores` (B, M) are the probabilities of the labels, 1 where labels are given without.
         """
-        nodes, fine, places = self.relations.nodes(memory, boxes, real)
-        sure, seen = nodes.logits.float().softmax(-1).max(-1)  # (B, M)
-        if labels is None:
-            labels, scores = seen, sure
-        else:
-            scores = torch.ones_like(sure) if scores is None else scores
-            labels, scores = torch.where(labels >= 0, labels, seen), torch.where(labels >= 0, scores, sure)
-        index = all_pairs(real)
-        likely = self.relations.pairs(memory, nodes, fine, places, labels, index).softmax(-1)[:, :-1]  # (n, P)
-        weighed = likely * (scores[index[:, 0], index[:, 1]] * scores[index[:, 0], index[:, 2]])[:, None]
+        labels, scores, index, weighed = weigh_relations(self.relations, memory, boxes, real, labels, scores)
         made = []
         for b in range(len(memory)):
             mine = index[:, 0] == b
