@@ -15,6 +15,7 @@ from captioning.errors import UserError
 from captioning.example import Example
 from captioning.features.convert import described
 from captioning.tasks.base import Task
+from captioning.training.graph_parts import fill_graphs, with_graphs
 from captioning.training.initial_weights import Start, read_start
 from captioning.training.low_rank import add_low_rank
 
@@ -36,8 +37,9 @@ def built(
     checkpoint, texts = resumed
     if texts:
         task.read_texts(texts, str(checkpoint))
-    config.encoder = described(config.encoder, config.store)
+    config.encoder, finder = with_graphs(described(config.encoder, config.store), examples)
     encoder = instantiate(config.encoder)
+    fill_graphs(encoder, finder)
     task.build(encoder, part_of)
     if start:
         start = start.seeing_more(encoder).with_concepts(encoder, task)
