@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from captioning.commands.own_packages import own_packages
-from captioning.decoders.retrieval import RetrievalDecoder
 from captioning.models.bundle import load_bundle, read_card, require_place, save_bundle
 from captioning.models.cards import lowered
 from captioning.models.shipped import find_model
 from captioning.tasks.captioning.ensemble import join
+from captioning.tasks.captioning.retrieval_memory import without_memory
 
 
 def run(models: Sequence[str], output: Path, *, half: bool, allow: Sequence[str] = ()) -> int:
@@ -20,7 +20,7 @@ def run(models: Sequence[str], output: Path, *, half: bool, allow: Sequence[str]
     require_place(output)
     bundles = [load_bundle(folder, allow=own_packages(allow)) for folder in folders]
     joined = join(bundles, [str(folder) for folder in folders])
-    if any(isinstance(bundle.task.decoder, RetrievalDecoder) for bundle in bundles):
+    if any(without_memory(bundle).task.decoder is not bundle.task.decoder for bundle in bundles):
         print(
             "captioning: without what they remember; captioning remember gives a memory to any model", file=sys.stderr
         )

@@ -8,13 +8,22 @@ from concept_model import COUNT, GROUPS, concept_bundle
 from test_cli import captioning  # noqa: F401  the command, as a fixture
 from tiny_model import pictures
 
+from captioning.decoders.concepts import ConceptReader
 from captioning.decoders.domain_gate import DomainGate
 from captioning.encoders.base import architecture
 from captioning.errors import UserError
 from captioning.example import Example
+from captioning.generation.beam import beam
 from captioning.models.bundle import Bundle, load_bundle, save_bundle, whole_config
 from captioning.tasks.captioning.captioner import Captioner
-from captioning.tasks.captioning.retrieval_memory import gated, remembering, remembering_texts, without_gate
+from captioning.tasks.captioning.ensemble import join
+from captioning.tasks.captioning.retrieval_memory import (
+    gated,
+    remembering,
+    remembering_texts,
+    without_gate,
+    without_memory,
+)
 from captioning.training.initial_weights import read_start
 
 SCENES = ["data=scenes", "data.train=8", "data.val=2", "data.test=2", "data.unseen=0", "data.size=64"]
@@ -76,6 +85,16 @@ def test_without_the_gate_it_is_what_it_was():
     assert bare.task.config()["decoder"] == bundle.task.config()["decoder"]["decoder"]
     again = remembering_texts(bundle, GROUPS[:2])
     assert not isinstance(again.task.decoder, DomainGate), "another memory needs another gate"
+
+
+def test_joined_with_others_it_forgets_everything_and_speaks_as_the_decoder_within(tmp_path):
+    joined = join([gated_bundle(), gated_bundle()], ["one", "two"])
+    again = load_bundle(save_bundle(tmp_path / "joined", joined, card="#"))
+    decoders = [part for part in again.task.decoder.modules() if isinstance(part, ConceptReader)]
+    assert again.task.generation.func is beam and len(decoders) == 2
+    plain = concept_bundle()
+    plain = without_memory(remembering_texts(plain, GROUPS))
+    assert [text for text, _ in said(again)] == [text for text, _ in said(plain)]
 
 
 def test_a_gate_needs_both_memories():

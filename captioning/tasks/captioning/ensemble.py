@@ -10,7 +10,7 @@ from captioning.encoders.base import Encoder
 from captioning.encoders.side_by_side import SideBySide
 from captioning.errors import UserError
 from captioning.models.bundle import Bundle, target
-from captioning.tasks.captioning.retrieval_memory import replaced, without_retrieval
+from captioning.tasks.captioning.retrieval_memory import replaced, without_memory
 
 Part = tuple[Encoder, dict[str, Any]]  # an encoder and its configuration
 
@@ -19,10 +19,10 @@ def join(bundles: Sequence[Bundle], names: Sequence[str]) -> Bundle:
     """A bundle that says what all of `bundles` believe together, in the way of generating of the first.
 
     An encoder that several have is kept once, and each decoder goes on seeing what its own encoder gives. What they
-    remember of photos (`captioning remember`) is left out.
+    remember (`captioning remember`) is left out.
     Raises UserError, by their `names`, where vocabularies differ or encoders cannot stand side by side.
     """
-    bundles = [without_retrieval(bundle) for bundle in bundles]
+    bundles = [without_memory(bundle) for bundle in bundles]
     first = bundles[0]
     for bundle, name in zip(bundles, names, strict=True):
         if bundle.task.vocabulary.words != first.task.vocabulary.words:

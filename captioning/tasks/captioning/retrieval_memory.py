@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from inspect import signature
 
 from torch import Tensor
 
@@ -123,14 +124,26 @@ def without_retrieval(bundle: Bundle) -> Bundle:
     return replace(bundle, task=changed.eval())
 
 
+def without_memory(bundle: Bundle) -> Bundle:
+    """The model without anything that it remembers, photos or captions; it searches by beams."""
+    bundle = without_retrieval(without_gate(bundle))
+    task = bundle.task
+    if isinstance(task.decoder, ConceptRetrievalDecoder):
+        task = replaced(task, decoder=task.decoder.decoder, config=task.parts["decoder"]["decoder"])
+    if task.generation.func is consensus:
+        task = searching(task, beam, {"beam_size": max(1, task.generation.keywords.get("beam_size", 10) // 2)})
+    return replace(bundle, task=task.eval())
+
+
 def replaced(task: Captioning, *, decoder: Decoder, config: dict) -> Captioning:
     """The task with another decoder, of which `config` is the configuration."""
     return Captioning.of(decoder, task.vocabulary, task.generation, {**task.parts, "decoder": config})
 
 
 def searching(task: Captioning, way: Callable, options: dict) -> Captioning:
-    """The task, generating in this way with the options that it has besides `weight`."""
-    keywords = {name: value for name, value in task.generation.keywords.items() if name != "weight"} | options
-    own = {name: value for name, value in task.parts["generation"].items() if name != "weight"}
+    """The task, generating in this way with the options that it has besides those of consensus alone."""
+    alone = signature(consensus).parameters.keys() - signature(beam).parameters.keys()
+    keywords = {name: value for name, value in task.generation.keywords.items() if name not in alone} | options
+    own = {name: value for name, value in task.parts["generation"].items() if name not in alone}
     config = {**task.parts, "generation": own | {"_target_": target(way)} | options}
     return Captioning.of(task.decoder, task.vocabulary, partial(way, **keywords), config)
