@@ -242,6 +242,11 @@ class ConceptRetrievalDecoder(Decoder[ConceptRetrievalContext, State]):
         ]
         return torch.tensor(there, device=words.device, dtype=torch.bool)
 
+    def names_all(self, ids: Sequence[int], kinds: Sequence[int]) -> bool:
+        """Whether a caption of word ids names every one of these concepts."""
+        named = self.mentions(ids)
+        return all(any(kind in names for names in named) for kind in kinds)
+
     def phrases_of(self, kind: int) -> list[tuple[int, ...]]:
         """The phrases, as word ids, that name this concept and nothing else."""
         return [phrase for phrase, names in self.naming.items() if names == [kind]]

@@ -32,7 +32,9 @@ def consensus(
     familiar: float | None = None,
     unsupported: float = 0.0,
     naming: float = 0.0,
+    familiar_naming: float = 1.0,
     insist: float | None = None,
+    together: bool = False,
     beam_size: int = 10,
     num_captions: int = 1,
     details: bool = False,
@@ -47,9 +49,11 @@ def consensus(
     detector nor classifier believes to see, plus `naming` times how much the two weightiest concepts that it names
     count, by belief and size, a person left out. With `insist` the two weightiest of an image, if they count so much
     (0 to 1), are named by some of the candidates, if need be by a search of half as many beams that is forced to
-    (Anderson et al. 2017, arXiv:1612.00576). A model may have one of the two memories or both, the photos outside.
+    (Anderson et al. 2017, arXiv:1612.00576); `together`: both by one. A model may have one of the
+    two memories or both, the photos outside.
     `familiar` is how alike the remembered photos are, from -1 to 1, to one of which both memories know as much: both
-    weights then are shared out between them, by how much more or less alike they are to the photo at hand.
+    weights then are shared out between them, by how much more or less alike they are to the photo at hand, and of
+    `unsupported` and `naming` less is left the more alike they are, down to `familiar_naming` (0 to 1) of it.
     A `RoutedDecoder` and a `DomainGate` have one memory for familiar photos, which alone counts there, and the other
     for all others. All other options are those of `beam`. Raises UserError for an option out of range, or a decoder
     that remembers nothing.
@@ -69,6 +73,7 @@ def consensus(
         "concept_weight": concept_weight,
         "unsupported": unsupported,
         "naming": naming,
+        "familiar_naming": familiar_naming,
     }
     require_number("generation.", **counts, **({} if insist is None else {"insist": insist}))
     for name, value in counts.items():
@@ -78,30 +83,39 @@ def consensus(
     words, scores, *_ = beam(decoder, context, beam_size=beam_size, num_captions=beam_size, **options)
     if insist is not None and words.numel() and (wanted := _named_by(decoder, context)) is not None:
         words, scores = with_the_weightiest_named(
-            decoder, context, words, scores, *wanted, least=insist, beam_size=max(1, beam_size // 2), **options
+            decoder,
+            context,
+            words,
+            scores,
+            *wanted,
+            least=insist,
+            beam_size=max(1, beam_size // 2),
+            together=together,
+            **options,
         )
     if words.numel() and routed:
         scores = scores + routed.ranked(reminded, words, weight, concept_weight, unsupported, naming)
     elif words.numel():
-        share = torch.ones(2, len(words), 1, device=words.device)
+        share, left = torch.ones(2, len(words), 1, device=words.device), 1.0
         if familiar is not None and looks and concepts:
             known = (STEEPNESS * (reminded.likeness - familiar)).sigmoid()
             share = 2 * torch.stack([known, 1 - known])[..., None]
+            left = 1 - (1 - familiar_naming) * known[:, None]
         if looks:
             scores = scores + weight * share[0] * looks.agreement(reminded, words)
         if concepts:
             scores = scores + concept_weight * share[1] * concepts.agreement(inside, words)
             if unsupported:
-                scores = scores - unsupported * concepts.unsupported(inside, words)
+                scores = scores - left * unsupported * concepts.unsupported(inside, words)
             if naming:
-                scores = scores + naming * concepts.salience(inside, words)
+                scores = scores + left * naming * concepts.salience(inside, words)
     best = best_positions(scores, num_captions)
     words, scores = words.gather(1, best[..., None].expand(-1, -1, words.shape[-1])), scores.gather(1, best)
     if isinstance(decoder, DomainGate) and words.numel():
         again = decoder.overlooking(reminded, words[:, 0])
         if again.any():
             context, images = decoder.told_by_concepts(reminded, again), again.nonzero().flatten()
-            counts |= {"insist": insist, "beam_size": beam_size, "num_captions": num_captions}
+            counts |= {"insist": insist, "together": together, "beam_size": beam_size, "num_captions": num_captions}
             told = consensus(decoder, context.keep(images), **counts, **options)
             longest = max(words.shape[2], told.words.shape[2])
             words = F.pad(words, (0, longest - words.shape[2]), value=PAD)

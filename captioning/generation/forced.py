@@ -4,6 +4,7 @@ arXiv:1612.00576)."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
@@ -90,7 +91,8 @@ def forced_words(limits: Limits, device: torch.device) -> ForcedWords | None:
     """The machine for `limits.forced_words`, None without any. Raises UserError where the limits contradict them."""
     if not limits.forced_words:
         return None
-    forced = ForcedWords(limits.forced_words, device)
+    demands = [as_phrases(demand) for demand in limits.forced_words]
+    forced = _machine(tuple(map(tuple, demands)), device)
     forbidden = set(limits.forbidden_words)
     for phrases in forced.demands:
         if all(forbidden & set(phrase) for phrase in phrases):
@@ -101,3 +103,9 @@ def forced_words(limits: Limits, device: torch.device) -> ForcedWords | None:
             f"generation.forced_words needs {forced.needed} words and generation.max_words leaves {room}: raise it"
         )
     return forced
+
+
+@lru_cache(maxsize=256)
+def _machine(demands: tuple[tuple[Phrase, ...], ...], device: torch.device) -> ForcedWords:
+    """One machine for all searches with these demands: many ways to say two things take as long as a short search."""
+    return ForcedWords(demands, device)

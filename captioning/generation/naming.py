@@ -26,20 +26,23 @@ def with_the_weightiest_named(
     *,
     least: float,
     beam_size: int,
+    together: bool = False,
     **options: Any,
 ) -> tuple[Tensor, Tensor]:
     """Candidates (B, K, T) and scores (B, K), and behind them up to twice `beam_size` more, -inf where there are none.
 
     Of an image in which one of the two weightiest concepts other than a person counts `least` at least, and no
-    candidate names it, they are the best captions that do. `options` are those of `beam`; where they force words,
-    nothing is added.
+    candidate names it, they are the best captions that do. `together` asks for both in one caption where both count
+    so much, in one search instead of two: it adds up to `beam_size`. `options` are those of `beam`; where they force
+    words, nothing is added.
     """
     if options.pop("forced_words", ()):
         return words, scores
     kinds, weights = concepts.weightiest(believed, 2)
-    for kind, weight in zip(kinds.unbind(1), weights.unbind(1), strict=True):
-        wanted = weight >= least
-        words, scores = with_named(decoder, context, words, scores, concepts, kind, wanted, beam_size, options)
+    wanted = weights >= least  # (B, 2)
+    for columns in ([0, 1],) if together else ([0], [1]):
+        demands = torch.where(wanted[:, columns], kinds[:, columns], -1)
+        words, scores = with_named(decoder, context, words, scores, concepts, demands, beam_size, options)
     return words, scores
 
 
@@ -49,26 +52,25 @@ def with_named(
     words: Tensor,
     scores: Tensor,
     concepts: ConceptRetrievalDecoder,
-    kinds: Tensor,
-    wanted: Tensor,
+    demands: Tensor,
     beam_size: int,
     options: Mapping[str, Any],
 ) -> tuple[Tensor, Tensor]:
-    """The same for one concept `kinds` (B,) of each image where it is `wanted` (B,)."""
-    named = concepts.names_any(words, kinds)
+    """The same for concepts `demands` (B, D), -1 for none, which a caption has to name all."""
     groups = defaultdict(list)
-    for image, (kind, want, there) in enumerate(zip(kinds.tolist(), wanted.tolist(), named.tolist(), strict=True)):
-        if want and not there and concepts.phrases_of(kind):
-            groups[kind].append(image)
+    for image, kinds in enumerate(demands.tolist()):
+        asked = tuple(kind for kind in kinds if kind >= 0 and concepts.phrases_of(kind))
+        if asked and not any(concepts.names_all(ids, asked) for ids in words[image].tolist()):
+            groups[asked].append(image)
     if not groups:
         return words, scores
     more = words.new_full((len(words), beam_size, words.shape[2]), PAD)
     gains = scores.new_full((len(words), beam_size), -torch.inf)
-    for kind, images in groups.items():
+    for asked, images in groups.items():
         mine = torch.tensor(images, device=words.device)
-        demand = [concepts.phrases_of(kind)]
+        forced = [concepts.phrases_of(kind) for kind in asked]
         found = beam(
-            decoder, context.keep(mine), beam_size=beam_size, num_captions=beam_size, forced_words=demand, **options
+            decoder, context.keep(mine), beam_size=beam_size, num_captions=beam_size, forced_words=forced, **options
         )
         longest = max(more.shape[2], found.words.shape[2])
         more, words = (F.pad(part, (0, longest - part.shape[2]), value=PAD) for part in (more, words))

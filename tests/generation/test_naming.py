@@ -10,7 +10,7 @@ from captioning.generation.consensus import consensus
 from captioning.generation.naming import with_the_weightiest_named
 from captioning.text.concepts import concepts
 
-DOG = list(concepts()).index("dog")
+DOG, CAT = (list(concepts()).index(name) for name in ("dog", "cat"))
 SEARCH = {"max_words": 6, "min_words": 3}
 
 
@@ -64,6 +64,18 @@ def test_where_it_is_named_already_or_counts_too_little_nothing_is_added():
         args = (decoder, context, words, found.scores, inner, believed)
         same, scores = with_the_weightiest_named(*args, least=least, beam_size=3, **SEARCH)
         assert same is words and scores is found.scores
+
+
+def test_two_that_count_are_named_by_one_caption_if_they_are_to_be_named_together():
+    decoder, context, inner, believed = prepared((0.9, 0.9, 0.1))
+    believed.weight[:, CAT] = torch.tensor([0.8, 0.1, 0.1])
+    found = candidates(decoder, context)
+    args = (decoder, context, without_dogs(found.words, inner), found.scores, inner, believed)
+    more, scores = with_the_weightiest_named(*args, least=0.5, beam_size=3, together=True, **SEARCH)
+    assert more.shape[1] == 7 and (scores[2, 4:] == -torch.inf).all()
+    for image, kinds in ((0, (DOG, CAT)), (1, (DOG,))):
+        added = more[image, 4:][scores[image, 4:] > -torch.inf].tolist()
+        assert added and all(inner.names_all(ids, kinds) for ids in added)
 
 
 def test_consensus_names_it_where_naming_is_worth_it_and_says_of_other_images_what_it_said():

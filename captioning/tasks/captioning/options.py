@@ -37,4 +37,6 @@ class GenerationOptions(TypedDict, total=False):
     familiar: float | None
     unsupported: float
     naming: float
+    familiar_naming: float
     insist: float | None
+    together: bool
