@@ -19,12 +19,13 @@ from captioning.generation.beam import beam
 from captioning.generation.constraints import NEVER
 from captioning.generation.greedy import greedy
 from captioning.generation.sampling import sample
+from captioning.metrics.object_reward import ObjectReward
 from captioning.metrics.reference_index import ReferenceIndex
 from captioning.metrics.reward import BleuReward, CiderReward, Reward, RougeReward, WeightedReward
 from captioning.runtime.processes import mean_over_processes
 from captioning.tasks.captioning.augmentation import Unmirror
 from captioning.tasks.captioning.collapse import CollapseWatch, share_that_breaks_off
-from captioning.tasks.captioning.objectives import Objective, Parts, doubly_stochastic
+from captioning.tasks.captioning.objectives import Objective, Parts, cross_entropy, doubly_stochastic
 from captioning.text.subwords import Subwords
 from captioning.text.tokenizer import tokenize
 from captioning.text.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
@@ -45,7 +46,8 @@ class SelfCritical(Objective):
     all samples, or over the `places` that a sample may have (the most words of a caption), so that a long sample
     weighs more. Words outside the vocabulary stay words of the references, which no sample can say.
 
-    `attention_penalty` weighs the doubly stochastic term as in `CrossEntropy`, over the words of the samples. Without
+    `named` and `absent` add an `ObjectReward`. `cross_entropy` weighs the likelihood of people's captions beside all
+    that, `attention_penalty` the doubly stochastic term as in `CrossEntropy`, over the words of the samples. Without
     `dropout` the captions are drawn from exactly the distribution whose gradient is taken; with it, under another mask.
     """
 
@@ -57,6 +59,9 @@ class SelfCritical(Objective):
         cider: float = 1.0,
         bleu: float = 0.0,
         rouge: float = 0.0,
+        named: float = 0.0,
+        absent: float = 0.0,
+        cross_entropy: float = 0.0,
         num_samples: int = 5,
         samples: Literal["drawn", "beam"] = "drawn",
         baseline: Literal["mean", "mean_of_all", "greedy"] = "mean",
@@ -66,7 +71,8 @@ class SelfCritical(Objective):
         dropout: bool = False,
     ):
         self.weights = {name: weight for name, weight in zip(KINDS, (cider, bleu, rouge), strict=True) if weight}
-        self.attention_penalty = attention_penalty
+        self.attention_penalty, self.cross_entropy = attention_penalty, cross_entropy
+        self.objects = {"named": named, "absent": absent} if named or absent else None
         self.num_samples, self.samples, self.baseline, self.dropout = num_samples, samples, baseline, dropout
         self.average, self.end = average, end
         if not self.weights:
@@ -87,7 +93,12 @@ class SelfCritical(Objective):
         beyond: dict[str, int] = {}
         index = ReferenceIndex(reference_ids(vocabulary, captions, beyond), end=self.end)
         self.as_words = Worded(vocabulary, beyond) if isinstance(vocabulary, Subwords) else None
-        self.reward = WeightedReward(*((KINDS[name](index), weight) for name, weight in self.weights.items()))
+        terms = [(KINDS[name](index), weight) for name, weight in self.weights.items()]
+        if self.objects is not None:
+            if self.as_words:
+                raise UserError("objective.named and objective.absent are for vocabularies of words, not of subwords")
+            terms.append((ObjectReward(captions, vocabulary.words, **self.objects), 1.0))
+        self.reward = WeightedReward(*terms)
         self.max_words = vocabulary.max_words
         self.watch = CollapseWatch()
         self.breaking_off = share_that_breaks_off(vocabulary)
@@ -130,6 +141,9 @@ class SelfCritical(Objective):
         if self.attention_penalty and attention is not None:
             parts["attention_penalty"] = penalty = doubly_stochastic(attention, real)
             loss = loss + self.attention_penalty * penalty
+        if self.cross_entropy:
+            parts["cross_entropy"], _ = cross_entropy(decoder, context, words[:, :, :-1], words[:, :, 1:])
+            loss = loss + self.cross_entropy * parts["cross_entropy"]
         return loss, parts
 
     def candidates(self, decoder: Decoder, context: Context) -> Tensor:
