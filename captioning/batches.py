@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
@@ -31,6 +31,14 @@ class Batch:
         """Tensors moved as `Tensor.to` moves them."""
         targets = None if self.targets is None else self.targets.to(*args, **kwargs)
         return replace(self, inputs=self.inputs.to(*args, **kwargs), targets=targets)
+
+
+class Imagines(Protocol):
+    """What makes memories of examples without a file, and says how photos beside them are seen in an epoch."""
+
+    def __call__(self, examples: Sequence[Example], epoch: int) -> VisualMemory: ...
+
+    def of_photos(self, memory: VisualMemory, ids: Sequence[int | str], epoch: int) -> VisualMemory: ...
 
 
 class EpochSampler(Sampler):
@@ -93,8 +101,9 @@ class Examples(torch.utils.data.Dataset):
     """Examples by (epoch, index); `collate` makes a batch of them, in a worker process where there are any.
 
     `targets` says what is asked of examples in an epoch (`Task.targets`). Batches of examples without a file get the
-    memories that `imagine` makes of them in an epoch. With `vary` it may ask for something else in
-    each epoch, and an encoder that looks at random frames of a clip looks at others; without, every epoch is epoch 0.
+    memories that `imagine` makes of them in an epoch, and says how the others are seen. With `vary` it may ask for
+    something else in each epoch, and an encoder that looks at random frames of a clip looks at others; without, every
+    epoch is epoch 0.
     """
 
     def __init__(
@@ -105,7 +114,7 @@ class Examples(torch.utils.data.Dataset):
         store: FeatureStore | None,
         targets: Callable[[Sequence[Example], int], Any],
         *,
-        imagine: Callable[[Sequence[Example], int], VisualMemory] | None = None,
+        imagine: Imagines | None = None,
         seed: int = 0,
         vary: bool = False,
     ):
@@ -127,6 +136,8 @@ class Examples(torch.utils.data.Dataset):
             inputs: VisualMemory | Any = self.imagine(examples, epoch)
         elif self.store is not None:
             inputs = self.store.read(ids)
+            if self.imagine is not None:
+                inputs = self.imagine.of_photos(inputs, ids, epoch)
         else:
             inputs = self.encoder.collate([self.read(epoch, example) for example in examples])
         return Batch(ids, inputs, self.targets(examples, epoch if self.vary else 0))

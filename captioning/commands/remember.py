@@ -23,7 +23,7 @@ from captioning.models.shipped import find_model
 from captioning.runtime.allocator import keep_freed_memory
 from captioning.runtime.device import working_device
 from captioning.runtime.progress import progress_bar
-from captioning.tasks.captioning.retrieval_memory import gated, remembering, remembering_texts
+from captioning.tasks.captioning.retrieval_memory import gated, remembering, remembering_texts, searching_with
 from captioning.text.concepts import concepts
 
 log = logging.getLogger("captioning")
@@ -66,6 +66,7 @@ def run(config: DictConfig, folder: Path) -> int:
         changed = gated(
             changed, torch.cat(found), threshold=config.gate, sure=config.sure, overlooked=config.overlooked
         )
+    changed = searching_with(changed, config.generation)
     said = sum(len(example.captions) for example in examples)
     things = f"{len(examples):,} {source.things} of {source.name}"
     about = f"It remembers {things} and {said:,} captions of them, no others."
@@ -97,6 +98,7 @@ def remember_texts(config: DictConfig, bundle: Bundle, model: Path, output: Path
     """Writes the model with captions of photos that nobody has, found by what they name. -> exit status."""
     examples = [example for file in config.texts for example in read_texts(Path(file))]
     changed = remembering_texts(bundle, [example.captions for example in examples])
+    changed = searching_with(changed, config.generation)
     count = sum(len(example.captions) for example in examples)
     files = ", ".join(Path(file).name for file in config.texts)
     about = f"It remembers {count:,} captions without photos, of {files}."

@@ -16,6 +16,7 @@ from captioning.errors import UserError
 from captioning.models.bundle import Bundle, save_bundle
 from captioning.runtime.processes import is_first
 from captioning.tasks.base import Task
+from captioning.training.initial_weights import read_start
 from captioning.training.low_rank import low_rank_of, merge_low_rank, save_small
 from captioning.training.module import TrainingModule
 from captioning.training.summary import write_summary
@@ -42,6 +43,9 @@ def finish(config: DictConfig, folder: Path, module: TrainingModule, trainer: pl
     changes = low_rank_of(module.task.decoder) if config.lora.rank else None
     if changes:
         merge_low_rank(module.task.decoder)
+    if config.start and config.start_share:
+        start = read_start(config.start).seeing_more(module.encoder).with_concepts(module.encoder, module.task)
+        start.average_into(module.task, config.start_share)
     module.task.end()
     encoder_config = OmegaConf.to_container(config.encoder, resolve=True)
     bundle = Bundle(module.encoder, encoder_config, module.task)
@@ -64,6 +68,8 @@ def card(config: DictConfig, task: Task, score: float | None, images: int) -> st
     if table := config.data.get("file"):
         data = f"{data}: {Path(table).name}"
     overrides = overrides_of_run()
+    share = config.get("start_share") if config.get("start") else 0
+    averaged = f"| weights | {1 - share:g} of these and {share:g} of those of {config.start} |\n" if share else ""
     given = f"\nTrained by `captioning train {shlex.join(overrides)}`\n" if overrides else ""
     decoder = f"| decoder | {about['decoder']['_target_']} |\n" if "decoder" in about else ""
     return f"""# {config.name}
@@ -76,7 +82,7 @@ Made by captioning {__version__} on {datetime.date.today()}.
 | training data | {data} |
 | encoder | {config.encoder._target_} ({config.encoder.get("backbone", "")}) |
 {decoder}| chosen by | {task.monitor[0].removeprefix("val/")}: {worth} |
-| terms | those of the training data: {config.data_terms} |
+{averaged}| terms | those of the training data: {config.data_terms} |
 {given}"""
 
 

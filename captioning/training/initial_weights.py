@@ -77,6 +77,20 @@ class Start:
                 weights[name] = torch.cat([there, there[4:].mean(0) + more - fresh[4:].float().mean(0)])
         return replace(self, weights=weights)
 
+    @torch.no_grad()
+    def average_into(self, module: nn.Module, share: float) -> None:
+        """Moves the weights of a task by `share`, 0 to 1, towards those of this model (Wortsman et al. 2022,
+        arXiv:2109.01903). What this model has no counterpart of stays, such as rows of words that it does not know.
+        """
+        own = {f"task.{name}": tensor for name, tensor in module.state_dict().items()}
+        for name, former in current_keys(self.weights, own).items():
+            here, there = own.get(name), self.weights[former]
+            if here is None or not here.is_floating_point() or here.dim() != there.dim():
+                continue
+            rows_more = here.dim() > 0 and here.shape[1:] == there.shape[1:] and len(here) > len(there)
+            if here.shape == there.shape or rows_more:
+                (here[: len(there)] if rows_more else here).lerp_(there.to(here), share)
+
     def with_concepts(self, encoder: Encoder, task: nn.Module) -> Start:
         """The start for an encoder and a decoder of concepts, which this model has none of: those are fresh.
 

@@ -32,6 +32,9 @@ def built(
     `resumed` is the checkpoint that the run goes on from, and the texts of the task in it: the words of the weights,
     whatever others the data would give today. Raises UserError for parts that do not go together.
     """
+    share = config.get("start_share") or 0
+    if not 0 <= share <= 1 or (share and not config.start):
+        raise UserError(f"start_share={share}: it is a share of the weights of start=, from 0 to 1")
     start = read_start(config.start) if config.start else None
     grown = fit_words(config, source, task, examples, start)
     checkpoint, texts = resumed

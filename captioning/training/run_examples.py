@@ -60,7 +60,8 @@ class RunExamples:
             raise UserError("store=null: captions without photos learn from stored ones how detectors err; store=auto")
         photos = [example for example in self.train if example.file]
         most = {name: getattr(encoder, name) for name in ("most_regions", "most_nouns") if hasattr(encoder, name)}
-        return ImaginedMemories(store, photos, strangers=config.strangers, seed=config.seed, **most)
+        options = {"strangers": config.strangers, "alike": config.strangers_alike, "hidden": config.hidden_concepts}
+        return ImaginedMemories(store, photos, **options, seed=config.seed, **most)
 
 
 def without_picture(source: Any, example: Example) -> bool:

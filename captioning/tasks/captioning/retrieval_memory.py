@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from inspect import signature
+from typing import Any
 
 from torch import Tensor
 
@@ -133,6 +134,15 @@ def without_memory(bundle: Bundle) -> Bundle:
     if task.generation.func is consensus:
         task = searching(task, beam, {"beam_size": max(1, task.generation.keywords.get("beam_size", 10) // 2)})
     return replace(bundle, task=task.eval())
+
+
+def searching_with(bundle: Bundle, options: Mapping[str, Any]) -> Bundle:
+    """The model, searching by consensus with these options in place of its own, those left out that are None."""
+    if not (options := {name: value for name, value in options.items() if value is not None}):
+        return bundle
+    own = bundle.task.generation.keywords
+    kept = {"weight": own["weight"]} if "weight" in own else {}
+    return replace(bundle, task=searching(bundle.task, consensus, kept | options).eval())
 
 
 def replaced(task: Captioning, *, decoder: Decoder, config: dict) -> Captioning:
