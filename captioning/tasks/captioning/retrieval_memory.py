@@ -140,9 +140,7 @@ def searching_with(bundle: Bundle, options: Mapping[str, Any]) -> Bundle:
     """The model, searching by consensus with these options in place of its own, those left out that are None."""
     if not (options := {name: value for name, value in options.items() if value is not None}):
         return bundle
-    own = bundle.task.generation.keywords
-    kept = {"weight": own["weight"]} if "weight" in own else {}
-    return replace(bundle, task=searching(bundle.task, consensus, kept | options).eval())
+    return replace(bundle, task=searching(bundle.task, consensus, bundle.task.generation.keywords | options).eval())
 
 
 def replaced(task: Captioning, *, decoder: Decoder, config: dict) -> Captioning:
