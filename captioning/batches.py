@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -47,6 +47,9 @@ class EpochSampler(Sampler):
     In training the list is filled up so that every process gets as many; otherwise nobody sees one twice. There the
     examples may be of several `kinds`, (length,): then those of a kind are filled up to whole batches of `batch_size`,
     and at each step every process has a batch of the same kind.
+
+    Examples that lie in `blocks`, (length,), which are read best as a whole, are shuffled by block and buffer: blocks
+    in random order are cut into a run for each process, and each run is shuffled `buffer` examples at a time.
     """
 
     def __init__(
@@ -59,11 +62,17 @@ class EpochSampler(Sampler):
         processes: int = 1,
         kinds: Sequence[int] | None = None,
         batch_size: int = 1,
+        blocks: Sequence[Hashable] | None = None,
+        buffer: int = 1000,
     ):
         self.length, self.shuffle, self.seed = length, shuffle, seed
         several = sorted(set(kinds)) if shuffle and kinds is not None else []
         self.kinds = [[i for i in range(length) if kinds[i] == kind] for kind in several] if len(several) > 1 else None
         self.step = batch_size * processes
+        self.blocks: dict[Hashable, list[int]] = {}
+        for i, block in enumerate(blocks or ()):
+            self.blocks.setdefault(block, []).append(i)
+        self.buffer = buffer
         self.rank, self.processes, self.epoch = rank, processes, 0
         self.done = (0, 0)  # an epoch, and how many of its pictures are left out: it was interrupted behind them
 
@@ -80,11 +89,28 @@ class EpochSampler(Sampler):
         order = list(range(self.length))
         if self.kinds is not None:
             order = self._by_kinds(random.Random(f"{self.seed} {self.epoch}"))
+        elif self.shuffle and self.blocks:
+            order = self._by_blocks(random.Random(f"{self.seed} {self.epoch}"))
         elif self.shuffle:
             random.Random(f"{self.seed} {self.epoch}").shuffle(order)
             order = (order * self.processes)[: len(self) * self.processes]  # begins again where it is too short
         first = self.done[1] if self.done[0] == self.epoch else 0
         return iter([(self.epoch, i) for i in order[self.rank :: self.processes][first:]])
+
+    def _by_blocks(self, dice: random.Random) -> list[int]:
+        """A run of whole and cut blocks for each process, shuffled within a buffer, dealt out as the others are."""
+        blocks = list(self.blocks.values())
+        dice.shuffle(blocks)
+        order = [i for block in blocks for i in block]
+        order = (order * self.processes)[: len(self) * self.processes]  # begins again where it is too short
+        first = dice.randrange(self.buffer)  # or the same neighbours of a large block would always share a buffer
+        runs = [order[start : start + len(self)] for start in range(0, len(order), len(self))]
+        for run in runs:
+            for start in range(-first, len(run), self.buffer):
+                some = run[max(start, 0) : start + self.buffer]
+                dice.shuffle(some)
+                run[max(start, 0) : start + self.buffer] = some
+        return [i for step in zip(*runs, strict=True) for i in step]
 
     def _by_kinds(self, dice: random.Random) -> list[int]:
         """Steps of one kind each, in random order."""
@@ -181,8 +207,14 @@ class TaskData(pl.LightningDataModule):
             processes=processes,
             kinds=None if examples.imagine is None else [bool(example.file) for example in examples.examples],
             batch_size=self.batch_size,
+            **self._as_it_lies(examples) if shuffle and examples.store is None else {},
         )
         return loader(examples, sampler, self.batch_size, self.num_workers)
+
+    @staticmethod
+    def _as_it_lies(examples: Examples) -> dict[str, Any]:
+        source = examples.source
+        return {"blocks": source.blocks(examples.examples), "buffer": source.buffer}
 
 
 class LateLoader(DataLoader):

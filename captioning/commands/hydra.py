@@ -28,6 +28,7 @@ VERBS = {
     "regions": "captioning.commands.regions",
 }
 
+SHARDS = re.compile(r"\{\d+\.\.\d+\}")  # {000..099}, which Hydra would take for a mapping
 WITH_A_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--cfg", "-c",
                 "--info", "-i")  # flags of Hydra's, with what follows them  # fmt: skip
 
@@ -142,8 +143,10 @@ def lone_word(overrides: list[str]) -> str | None:
 
 def usual_name(text: str) -> str:
     """An override as Hydra understands it. Experiments of a benchmark are in a folder of its own, and are called by
-    its name and theirs: experiment=coco_up_down. No logger is the empty one."""
+    its name and theirs: experiment=coco_up_down. No logger is the empty one. Shards are counted in braces."""
     key, _, value = text.partition("=")
+    if SHARDS.search(value) and value[0] not in "'\"[":
+        return f"{key}='{value}'"
     if key.lstrip("+") == "experiment":
         return f"{key}={','.join(map(experiment_file, value.split(',')))}"
     return {"logger=null": "logger=csv", "callbacks=null": "callbacks=[]"}.get(text, text)

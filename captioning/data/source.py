@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from captioning.errors import UserError
@@ -32,6 +32,7 @@ class Source:
     official: Mapping[str, int] = {}
     archives: tuple[Archive, ...] = ()
     by_hand: str = ""
+    buffer: int = 1000  # examples that are shuffled with each other, where they lie in `blocks`
     has_texts: bool = False  # whether some examples have captions and no picture: their `file` is empty
 
     def examples(self, split: str) -> list[Example]:
@@ -57,6 +58,10 @@ class Source:
     def place(self) -> str:
         """Where the pictures come from, for a cache to be kept apart from those of others of the same name."""
         return ""
+
+    def blocks(self, examples: Sequence[Example]) -> Sequence[Hashable] | None:
+        """What each example lies in together with others, for these to be read one after the other. None: nothing."""
+        return None
 
     def fingerprint(self, example: Example) -> str | None:
         """What tells a picture from any other without reading it, None where nothing does.

@@ -58,6 +58,12 @@ def saved_dataset(folder: Path) -> list[tuple[str, str]]:
         ) from None
 
 
+def split_of(place: str) -> str | None:
+    """The split that a file of a saved `DatasetDict` is of, by its folder; None for any other file."""
+    folder = Path(place).parent
+    return folder.name if not is_remote(place) and (folder.parent / "dataset_dict.json").is_file() else None
+
+
 def _plain(folder: Path, name: Any) -> Path:
     if not isinstance(name, str) or os.path.basename(name) != name or name in ("", ".", ".."):
         raise UserError(f"{folder} names {name!r} as one of its files, which leads out of it. Save it again.")
@@ -70,7 +76,7 @@ def batches(file: BinaryIO, place: str, wanted: list[str] | None = None) -> Iter
     import pyarrow.parquet as parquet
 
     try:
-        if _is_parquet(file):
+        if is_parquet(file):
             table = parquet.ParquetFile(file)
             names = None if wanted is None else [name for name in table.schema_arrow.names if name in wanted]
             if not table.metadata.num_rows:
@@ -96,7 +102,8 @@ def batches(file: BinaryIO, place: str, wanted: list[str] | None = None) -> Iter
         raise UserError(f"{place} is no table, or is damaged ({said}). Copy it again, or make it anew.") from None
 
 
-def _is_parquet(file: BinaryIO) -> bool:
+def is_parquet(file: BinaryIO) -> bool:
+    """Whether a file begins as Parquet does. It is at its beginning afterwards."""
     head = file.read(4)
     file.seek(0)
     return head == b"PAR1"

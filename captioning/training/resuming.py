@@ -36,6 +36,7 @@ PASSING = (
     "encoder.weights",
     "data.file",
     "data.root",
+    "data.shards",
 )
 REMEDY = "Go on as the run began, or begin another from its weights: name=NEW start=%s"
 
