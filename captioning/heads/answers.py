@@ -93,6 +93,14 @@ class QuestionWords(nn.Module):
         return self.dropout(self.embed(words)), real | first
 
 
+def last_state(read: nn.GRU, vectors_of: QuestionWords, words: Tensor) -> Tensor:
+    """The state after a question's last word: words (B, R, T) -> (B, R, W)."""
+    vectors, real = vectors_of(words)
+    lengths = real.sum(1).cpu()  # no step is spent on padding, of which questions of one image have much
+    packed = nn.utils.rnn.pack_padded_sequence(vectors, lengths, batch_first=True, enforce_sorted=False)
+    return read(packed)[1][0].view(*words.shape[:2], -1)
+
+
 @dataclass
 class UpDownAnswersContext(Context):
     """Tokens and their attention keys."""
@@ -144,7 +152,7 @@ class UpDownAnswers(AnswerHead):
         return UpDownAnswersContext(tokens, self.keys(tokens), memory.mask)
 
     def forward(self, context: UpDownAnswersContext, words: Tensor) -> tuple[Tensor, Tensor]:
-        question = self.question_of(words)  # (B, R, W)
+        question = last_state(self.read, self.words, words)  # (B, R, W)
         if self.deaf:
             question = torch.zeros_like(question)
         energy = context.keys[:, None] + self.query(question)[:, :, None]  # (B, R, N, A or 2A), the largest tensor
@@ -158,13 +166,6 @@ class UpDownAnswers(AnswerHead):
         asked = self.question(question)
         joint = asked if self.blind else seen if self.deaf else asked * seen
         return self.answer(self.dropout(self.last(self.joint(joint)))), weights
-
-    def question_of(self, words: Tensor) -> Tensor:
-        """The state after a question's last word: (B, R, T) -> (B, R, W)."""
-        vectors, real = self.words(words)
-        lengths = real.sum(1).cpu()  # no step is spent on padding, of which questions of one image have much
-        packed = nn.utils.rnn.pack_padded_sequence(vectors, lengths, batch_first=True, enforce_sorted=False)
-        return self.read(packed)[1][0].view(*words.shape[:2], -1)
 
 
 @dataclass

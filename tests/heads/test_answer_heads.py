@@ -5,13 +5,18 @@ import torch
 
 from captioning.errors import UserError
 from captioning.heads.answers import CoAttention, UpDownAnswers
+from captioning.heads.film import FiLMAnswers
 from captioning.memory import VisualMemory
 
 SIZES = {"visual_width": 12, "vocabulary_size": 20, "answers": 7}
+SMALL = {"embedding": 6, "question_width": 10, "width": 16, "blocks": 2, "hidden": 24}
 HEADS = {
     "up_down": lambda: UpDownAnswers(**SIZES, embedding=6, width=8),
     "up_down_relu": lambda: UpDownAnswers(**SIZES, embedding=6, width=8, activation="relu", token_positions=False),
     "co_attention": lambda: CoAttention(**SIZES, width=8, layers=2, heads=2, feed_forward=16),
+    "film": lambda: FiLMAnswers(**SIZES, **SMALL, kernel=1),
+    "film_sum": lambda: FiLMAnswers(**SIZES, **SMALL, kernel=1, pool="sum", feedback=True),
+    "film_grid": lambda: FiLMAnswers(**SIZES, **SMALL),
 }
 
 
@@ -53,6 +58,8 @@ def test_the_order_of_questions_permutes_answers(head):
 
 
 def test_padding_of_words_and_tokens_and_other_images_change_nothing(head):
+    if isinstance(head, FiLMAnswers) and head.convolves:
+        pytest.skip("takes full grids alone")
     seen, asked = memory(), words()
     wanted, looked = head(head.prepare(seen), asked)
     stacked = VisualMemory.stack([seen, memory(2, 9)])
@@ -93,7 +100,45 @@ def test_a_blind_head_sees_nothing_and_a_deaf_one_hears_nothing():
     torch.testing.assert_close(deaf(deaf.prepare(seen), asked)[0], deaf(deaf.prepare(seen), asked.flip(1))[0])
 
 
+def test_film_convolves_what_is_a_square_grid_and_says_so_of_what_is_none():
+    head = HEADS["film_grid"]().eval()
+    context, asked = head.prepare(memory(tokens=9)), words()
+    near, far = context.tokens.clone(), context.tokens.clone()
+    near[:, 1] += 1
+    far[:, 8] += 1
+    block, gamma, beta = head.blocks[0], torch.ones(3, 1, 1, 16), torch.zeros(3, 1, 1, 16)
+    first, beside, across = (block(x[:, None], gamma, beta, context.mask)[:, :, 0] for x in (context.tokens, near, far))
+    assert (first - beside).abs().max() > 1e-4
+    torch.testing.assert_close(first, across)
+    with pytest.raises(UserError, match="kernel=1"):
+        head(head.prepare(memory(tokens=6)), asked)
+
+
+def test_film_with_a_sum_tells_how_many_tokens_there_are_where_a_maximum_does_not():
+    once = memory(tokens=2)
+    twice = VisualMemory(once.tokens.repeat(1, 2, 1), torch.ones(3, 4, dtype=torch.bool), once.pooled)
+    for pool, counts in (("max", False), ("sum", True)):
+        torch.manual_seed(0)
+        head = FiLMAnswers(**SIZES, **SMALL, kernel=1, pool=pool, token_positions=False).eval()
+        x, y = (head.pooled(head.prepare(seen).tokens[:, None], seen.mask) for seen in (once, twice))
+        torch.testing.assert_close(y, 2 * x if counts else x)
+
+
+def test_what_a_block_of_film_found_changes_what_the_next_is_asked_only_with_feedback():
+    for feedback in (False, True):
+        torch.manual_seed(0)
+        head = FiLMAnswers(**SIZES, **SMALL, kernel=1, feedback=feedback).eval()
+        asked_for = []
+        head.modulate[1].register_forward_hook(lambda layer, inputs, made, found=asked_for: found.append(made))
+        for seen in (memory(), memory(3, 7)):
+            head(head.prepare(seen), words())
+        assert torch.equal(*asked_for) != feedback
+
+
 def test_options_that_make_no_sense_are_named():
+    for options, name in (({"kernel": 2}, "kernel"), ({"pool": "mean"}, "pool"), ({"blocks": 0}, "blocks")):
+        with pytest.raises(UserError, match=name):
+            FiLMAnswers(**SIZES, **options)
     with pytest.raises(UserError, match="activation"):
         UpDownAnswers(**SIZES, activation="tanh")
     with pytest.raises(UserError, match="heads"):
