@@ -185,6 +185,20 @@ def test_rooms_of_daquar_stay_in_one_split():
     assert set(splits) == set(photos)
 
 
+def test_val_of_daquar_by_photos_takes_them_out_of_rooms_that_stay(tmp_path):
+    write_daquar(tmp_path)
+    rooms = [range(first, first + 10) for first in range(1, 400, 20)]
+    lines = [f"what is in the image{n} ?\nchair" for room in rooms for n in room]
+    (tmp_path / "qa_pairs_train.txt").write_text("\n".join(lines) + "\n")
+    shared = {}
+    for val_by in ("rooms", "photos"):
+        source = Daquar(tmp_path, val_fraction=0.2, val_by=val_by, on_missing="ignore")
+        here = {split: {int(one.id[5:]) // 20 for one in source.examples(split)} for split in ("train", "val")}
+        assert here["val"]
+        shared[val_by] = len(here["train"] & here["val"])
+    assert shared["rooms"] == 0 < shared["photos"]
+
+
 @pytest.mark.parametrize(
     "question, asked",
     [

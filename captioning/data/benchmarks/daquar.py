@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from captioning.data.file_source import photo_folder
 from captioning.data.questions import Question, QuestionedExample, QuestionPhotos, grouped
@@ -25,13 +26,15 @@ class Daquar(QuestionPhotos):
     """Two lines a pair: a question that ends in the name of its photo, and its answer, a list with commas.
 
     `val` is a part of the training photos. Photos with consecutive numbers show one room, so whole runs of numbers go
-    to one split: photos of a room that was learned would make `val` too easy.
+    to one split, as they do in the official one: its training photos come in runs of 6.4, single ones would in 2.2.
+    Photos of a room that was learned make `val` easier; `val_by="photos"` tells by how much.
 
     Args:
         root: folder of qa_pairs_train.txt (or qa.894.raw.train.txt), the same of test, and the photos in images/ or
             nyu_depth_images/, as .jpg or .png.
         train, test: the files of pairs, where they have other names.
-        val_fraction: share of the runs of training photos that is `val`; 0 trains on all.
+        val_fraction: share of the runs of training photos, or of the photos, that is `val`; 0 trains on all.
+        val_by: "rooms" or "photos": what is kept together.
         on_missing: "error", "skip" or "ignore", see `Photos`.
     """
 
@@ -47,13 +50,16 @@ class Daquar(QuestionPhotos):
         train: str | None = None,
         test: str | None = None,
         val_fraction: float = 0.1,
+        val_by: Literal["rooms", "photos"] = "rooms",
         on_missing: str = "error",
     ) -> None:
         super().__init__(root, on_missing=on_missing)
         if not 0 <= val_fraction < 1:
             raise UserError(f"data.val_fraction={val_fraction}: give a share from 0 to less than 1.")
+        if val_by not in ("rooms", "photos"):
+            raise UserError(f"data.val_by={val_by}: it is rooms or photos")
         self.files = {"train": train, "test": test}
-        self.val_fraction = val_fraction
+        self.val_fraction, self.val_by = val_fraction, val_by
         if not val_fraction:
             self.splits = ("train", "test")
 
@@ -79,7 +85,9 @@ class Daquar(QuestionPhotos):
             one = Question(number, text, (answer,), answer, kind=" ".join(text.split()[:2]))
             asked.append((f"image{int(photos[-1])}", one))
         if split != "test" and self.val_fraction:
-            splits = run_splits({photo for photo, _ in asked}, self.val_fraction)
+            photos = sorted({photo for photo, _ in asked})
+            by_rooms = self.val_by == "rooms"
+            splits = run_splits(photos, self.val_fraction) if by_rooms else hash_splits(photos, self.val_fraction, 0.0)
             asked = [(photo, one) for photo, one in asked if splits[photo] == split]
         folder, ending = self._photos({photo for photo, _ in asked})
         return grouped((photo, f"{folder}{photo}{ending}", one) for photo, one in asked)
