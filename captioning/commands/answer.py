@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -23,9 +23,11 @@ from captioning.media.kinds import is_clip
 if TYPE_CHECKING:
     from captioning.data.questions import Question
     from captioning.tasks.question_answering.answerer import Answer
+    from captioning.tasks.question_answering.task import QuestionAnswering
 
 TABLES = (".csv", ".jsonl", ".ndjson")
 MOST = 1000  # answers to a question
+BEGINNING = 60  # letters of a question in a remark
 PANEL = 256  # pixels of a side of a picture of where was looked
 
 
@@ -80,6 +82,7 @@ def answer(
     answerer = load(model, device=device, allow=own_packages(allow))
     if not isinstance(answerer, Answerer):
         raise UserError(f"{model} does not answer questions. Name a model that does: --model runs/NAME/model")
+    remark(answerer.task, dict.fromkeys(text for one in asked for text in one.questions))
     alone = len(asked) == 1 and len(asked[0].questions) == 1
     drawing = Drawings(attention, moving=answerer.encoder.takes == "clip") if attention else None
     failures = 0
@@ -96,6 +99,20 @@ def answer(
             failures += 1
             complain(error)
     return 1 if failures else 0
+
+
+def remark(task: QuestionAnswering, questions: Iterable[str]) -> None:
+    """Says of the first question that is not read whole what is not, and of how many more that is so."""
+    noted = [(text, note) for text in questions if (note := task.not_read(text))]
+    if noted:
+        text, note = noted[0]
+        further = f" (so in {len(noted) - 1:,} more)" if len(noted) > 1 else ""
+        complain(f"{shortened(printable(text))!r}: {note}{further}")
+
+
+def shortened(text: str) -> str:
+    """The text, or its beginning."""
+    return text if len(text) <= BEGINNING else f"{text[: BEGINNING - 3]}..."
 
 
 def pairs(words: Sequence[str], questions: Path | None, recursive: bool) -> Iterator[Asked]:

@@ -47,6 +47,22 @@ def test_every_question_is_asked_of_every_photo_in_order(model, photos):
     assert [line.split("\t")[2] for line in plain] == [one["answer"] for one in lines]
 
 
+@pytest.mark.parametrize(
+    "questions, said",
+    [
+        (["is it red?"], ""),
+        (["is it flurble, gronk?"], "'is it flurble, gronk?': the model does not know flurble, gronk\n"),
+        (["red " * 2000], f"'{'red ' * 14}r...': only 30 of 2,000 words are read\n"),
+        (["is it gronk?", "is it gronk red?"], "the model does not know gronk (so in 1 more)\n"),
+        ([" ".join(f"gronk{n}" for n in range(40))], "only 30 of 40 words are read; the model does not know gronk0, "),
+    ],
+)
+def test_what_is_not_read_of_a_question_is_said_and_the_question_answered(model, photos, questions, said):
+    found = answer(photos, *questions, model=model)
+    assert found.exit_code == 0 and len(found.stdout.splitlines()) == 2 * len(questions)
+    assert said in found.stderr and bool(said) == bool(found.stderr)
+
+
 def test_a_broken_photo_does_not_stop_the_others(model, photos):
     (photos / "broken.jpg").write_text("no picture")
     found = answer(photos / "a.png", photos / "broken.jpg", photos / "b.png", "is it red?", model=model)

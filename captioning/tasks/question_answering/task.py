@@ -19,8 +19,10 @@ from captioning.metrics.answer_scores import METRICS, score_answers
 from captioning.metrics.answers import normalized, soft_targets
 from captioning.metrics.scores import Scores
 from captioning.tasks.base import Task
+from captioning.text.tokenizer import tokenize
 from captioning.text.vocabulary import EOS, PAD, UNK, Vocabulary
 
+SHOWN = 5  # unknown words that a remark names
 MAX_WORDS = 100  # of a question; what comes after is not read
 
 
@@ -91,6 +93,18 @@ class QuestionAnswering(Task):
     def ask(self, questions: Sequence[Sequence[str]]) -> Asked:
         """The questions of B images, with nothing to be learned."""
         return Asked(padded([[self.encode(one) for one in those] for those in questions]), tuple(map(len, questions)))
+
+    def not_read(self, question: str) -> str:
+        """What of a question this model does not read, as a sentence: words after the last that it reads, words that
+        it does not know; "" where there is none."""
+        words = tokenize(question)
+        read = words[: self.vocabulary.max_words]
+        unknown = list(dict.fromkeys(word for word in read if self.vocabulary.ids.get(word, UNK) == UNK))
+        parts = [f"only {len(read)} of {len(words):,} words are read"] if len(read) < len(words) else []
+        if unknown:
+            further = f" and {len(unknown) - SHOWN:,} more" if len(unknown) > SHOWN else ""
+            parts.append(f"the model does not know {', '.join(unknown[:SHOWN])}{further}")
+        return "; ".join(parts)
 
     def score(
         self, predictions: Mapping[int | str, list[str]], examples: Sequence[Example], *, metrics: Sequence[str] = ()
