@@ -123,7 +123,7 @@ class RelationHead(nn.Module):
         for b in image.unique().tolist():
             mine = image == b
             shares = shares_of_tokens(around[None, mine], places[b : b + 1], mask[b : b + 1])[0]  # (n, 9, N)
-            found[mine] = (shares @ fine[b]).flatten(1)
+            found[mine] = (shares @ fine[b]).flatten(1).to(found.dtype)  # in mixed precision it is half
         return found
 
 

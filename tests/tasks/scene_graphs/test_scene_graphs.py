@@ -46,6 +46,18 @@ def test_what_is_there_is_found_after_training(trained):
         assert "SGDet zR@20" not in scores  # every triple was learned
 
 
+@pytest.mark.parametrize("kind", [SceneGraphs, Detection])
+def test_mixed_precision_learns_of_the_same_loss(kind):
+    task = built(kind)
+    batch = task.targets(examples(), 0)
+    full, _ = task.loss(memory(), batch, list(range(6)))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed, _ = task.loss(memory(), batch, list(range(6)))
+        task.predict(memory(), batch)
+    mixed.backward()
+    assert abs(float(mixed.detach() - full.detach())) < 0.05 * float(full.detach())
+
+
 def test_what_is_found_alone_does_not_hang_on_what_is_given(trained):
     alone, given = predicted(trained, None), predicted(trained, trained.targets(examples(), 0))
     if isinstance(trained, SceneGraphs):
