@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
 from captioning.commands.caption_files import printable
-from captioning.commands.own_packages import ALLOW
-from captioning.commands.search import load_embedder
+from captioning.commands.own_packages import ALLOW, own_packages
+from captioning.commands.search import DEFAULT, as_embedder
 from captioning.errors import UserError
 from captioning.files.terminal import complain
 
@@ -30,32 +32,70 @@ def classify(
     device: Annotated[Optional[str], typer.Option(help="cpu, cuda, cuda:1, ...", show_default="a GPU if any")] = None,
     allow: ALLOW = None,
 ) -> int:
-    """Say which of some labels photos show, by the labels' names alone.
+    """Say which of some labels photos show, by the labels' names alone, or by a model that was trained to.
+
+    A model of task=classification has a list of its own: without --labels all of it, with --labels those of it.
 
     Exit status: 0 done, 1 some photos could not be read (each named, the others done), 2 bad usage.
     """
     from captioning.commands.caption import expand
 
-    names = chosen_labels(labels, labels_file)
     files, failures = expand(paths, recursive)
-    embedder = load_embedder(model, device, allow)
-
-    from captioning.tasks.embedding.embedder import ranked
-    from captioning.tasks.embedding.zero_shot import PROMPT, class_vectors
-
-    classes = class_vectors(embedder.embed_text, names, template or (PROMPT,))
+    stream = asked(model, device, allow, labels, labels_file, template)
     drawn = []
-    for file, vector in embedder.stream(files):
-        if isinstance(vector, UserError):
+    for file, found in stream(files):
+        if isinstance(found, UserError):
             failures += 1
-            complain(vector)
+            complain(found)
             continue
-        found = ranked(names, embedder.probabilities(vector[None], classes)[0])
         print(line(file, found, top, as_json), flush=True)
         drawn.append((file, found))
     if page is not None:
         write_page(page, drawn)
     return 1 if failures else 0
+
+
+def asked(
+    model: str | None,
+    device: str | None,
+    allow: list[str] | None,
+    labels: str | None,
+    labels_file: Path | None,
+    template: list[str] | None,
+) -> Callable[[Iterable[Path]], Iterator[tuple[Path, dict[str, float] | UserError]]]:
+    """What makes label -> probability of photo after photo. Raises UserError for options that do not suit the model."""
+    from captioning.tasks.load import load
+    from captioning.tasks.recognition.classifier import Classifier
+
+    given = labels is not None or labels_file is not None
+    names = chosen_labels(labels, labels_file) if given or model is None else None
+    loaded = load(DEFAULT if model is None else model, device=device, allow=own_packages(allow))
+    if isinstance(loaded, Classifier):
+        if template:
+            raise UserError("--template is for models that know labels by their names; this one has a list of its own")
+        return partial(by_list, loaded, names)
+    return partial(by_names, as_embedder(loaded, model), names or chosen_labels(None, None), template)
+
+
+def by_list(classifier: Any, names: list[str] | None, files: Iterable[Path]) -> Iterator[Any]:
+    """Of each file what a trained classifier says, or what is wrong with the file."""
+    classifier.chosen(names)
+    for file in files:
+        try:
+            yield file, classifier.classify(file, names)
+        except UserError as error:
+            yield file, error
+
+
+def by_names(embedder: Any, names: list[str], template: list[str] | None, files: Iterable[Path]) -> Iterator[Any]:
+    """Of each file how near it is to the names, or what is wrong with the file."""
+    from captioning.metrics.classification import ranked
+    from captioning.tasks.embedding.zero_shot import PROMPT, class_vectors
+
+    classes = class_vectors(embedder.embed_text, names, template or (PROMPT,))
+    for file, vector in embedder.stream(files):
+        bad = isinstance(vector, UserError)
+        yield file, vector if bad else ranked(names, embedder.probabilities(vector[None], classes)[0])
 
 
 def chosen_labels(labels: str | None, labels_file: Path | None) -> list[str]:

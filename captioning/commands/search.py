@@ -56,10 +56,14 @@ def load_embedder(model: str | None, device: str | None, allow: Sequence[str] | 
     """The embedding model of that name, by default the shipped one. Raises UserError for a model of another kind."""
     from captioning.tasks.load import load
 
-    embedder = load(DEFAULT if model is None else model, device=device, allow=own_packages(allow))
-    if not hasattr(embedder, "embed_text"):
+    return as_embedder(load(DEFAULT if model is None else model, device=device, allow=own_packages(allow)), model)
+
+
+def as_embedder(loaded: Any, model: str | None) -> Any:
+    """What was loaded, where it compares photos with words. Raises UserError where it does not."""
+    if not hasattr(loaded, "embed_text"):
         raise UserError(f"{model} does not compare photos with words: train one with experiment=flickr8k_embedding")
-    return embedder
+    return loaded
 
 
 def line(file: Path, score: float, as_json: bool) -> str:

@@ -37,3 +37,14 @@ def test_what_makes_no_sense_is_refused_by_name(folders, tmp_path):
         LabelledFolders(folders / "ant").examples("train")
     with pytest.raises(UserError):
         LabelledFolders(folders).examples("val")
+
+
+def test_photos_to_choose_by_are_neither_learned_from_nor_tested_on(folders):
+    source = LabelledFolders(folders, train_per_class=1, val_per_class=1)
+    train, val, test = ([e.file for e in source.examples(split)] for split in ("train", "val", "test"))
+    assert val == ["ant/image_0001.jpg", "sea_horse/image_0001.jpg"] and len(test) == 3
+    assert len({*train, *val, *test}) == 7
+    whole = LabelledFolders(folders, val_per_class=2)
+    assert len(whole.examples("val")) == 4 and [e.file for e in whole.examples("train")][0].startswith("sea_horse")
+    with pytest.raises(UserError, match="val_per_class"):
+        LabelledFolders(folders, val_per_class=-1)

@@ -18,7 +18,8 @@ class LabelledFolders(Photos):
     Args:
         root: the folder of the classes' folders.
         train_per_class: of the photos of a class, in the order of their names, so many are "train" and the others
-            "test"; None: all are "train", and "val" and "test" are empty.
+            "test"; None: all but those of "val" are "train", and "test" is empty.
+        val_per_class: so many photos of a class, the last before those of "test", are "val".
         names: what a class is called where that is not its folder's name with spaces for underscores.
         templates: the prompts, in which {} stands for a class's name.
         leave_out: folders that are no classes, such as Caltech-101's BACKGROUND_Google.
@@ -33,6 +34,7 @@ class LabelledFolders(Photos):
         root: str | os.PathLike[str],
         *,
         train_per_class: int | None = None,
+        val_per_class: int = 0,
         names: Mapping[str, str] | None = None,
         templates: Sequence[str] = ("a photo of a {}.",),
         leave_out: Sequence[str] = ("BACKGROUND_Google",),
@@ -41,9 +43,11 @@ class LabelledFolders(Photos):
         super().__init__(root, on_missing=on_missing)
         if train_per_class is not None and train_per_class < 1:
             raise UserError(f"train_per_class={train_per_class}: it is 1 or more, or null")
+        if val_per_class < 0:
+            raise UserError(f"val_per_class={val_per_class}: it is 0 or more")
         if not templates or [each for each in templates if "{}" not in each]:
             raise UserError("templates: sentences with {} where the name of a class belongs")
-        self.train_per_class, self.leave_out = train_per_class, tuple(leave_out)
+        self.train_per_class, self.val_per_class, self.leave_out = train_per_class, val_per_class, tuple(leave_out)
         self.called, self.templates = dict(names or {}), tuple(templates)
 
     @property
@@ -71,8 +75,9 @@ class LabelledFolders(Photos):
         examples = []
         for name in self.classes:
             files = sorted(find_images(self.root / name, True))
-            many = self.train_per_class
-            part = {"train": files[:many], "test": files[many:] if many else [], "val": []}[split]
+            begin = max(0, len(files) - self.val_per_class) if self.train_per_class is None else self.train_per_class
+            end = begin + self.val_per_class
+            part = {"train": files[:begin], "val": files[begin:end], "test": files[end:]}[split]
             for file in part:
                 place = os.fspath(Path(file).relative_to(self.root))
                 examples.append(Example(place, place, self.prompts(name), labels=(name,)))

@@ -18,6 +18,7 @@ from captioning.features.vector_index import Found, VectorIndex
 from captioning.media.finding import find_images
 from captioning.media.kinds import is_clip, is_sound
 from captioning.media.pictures import Picture, as_several
+from captioning.metrics.classification import ranked
 from captioning.metrics.clip_score import PREFIX, clip_scores, ref_clip_scores
 from captioning.runtime.prefetch import default_workers, read_ahead
 from captioning.runtime.progress import progress_bar
@@ -229,12 +230,6 @@ class Embedder(Predictor):
         cosines = torch.as_tensor(np.asarray(images, np.float32) @ np.asarray(classes, np.float32).T)
         with torch.inference_mode():
             return self.task.objective.logits(cosines.to(self.device)).softmax(-1).cpu().numpy()
-
-
-def ranked(labels: Sequence[str], probabilities: NDArray) -> dict[str, float]:
-    """Label -> probability, the most probable first."""
-    order = np.argsort(-probabilities, kind="stable")
-    return {labels[i]: float(probabilities[i]) for i in order.tolist()}
 
 
 def media_in(folder: Path, recursive: bool, *, sounds: bool = False) -> list[Path]:
