@@ -40,6 +40,7 @@ fuzz: $(VENV)/installed
 	$(BIN)/python tests/fuzz/fuzz_doubling.py $(or $(N),1000)
 	$(BIN)/python tests/fuzz/fuzz_outputs.py $(or $(N),2000)
 	$(BIN)/python tests/fuzz/fuzz_kills.py $(or $(KILLS),50)
+	$(BIN)/python tests/fuzz/fuzz_cluster_kills.py $(or $(KILLS),10)
 
 # Style, format, and the types of what is public ([tool.mypy]).
 lint: $(VENV)/installed

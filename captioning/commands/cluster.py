@@ -14,6 +14,7 @@ from typing import Any
 from captioning.errors import UserError
 
 KINDS = ("ray",)
+PIECES = 64  # at most, of a data set that is handed out
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,49 @@ class Cluster:
     def threads(self) -> int:
         """That an actor computes with: its cores, one at least."""
         return max(1, int(self.cpus))
+
+
+def cluster_of(config: Any) -> Cluster | None:
+    """The cluster that a configuration names, None where it names none. Raises UserError for one without sense."""
+    if config.cluster is None:
+        return None
+    return Cluster(str(config.cluster), *(config[name] for name in ("address", "actors", "cpus", "gpus")))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an actor says, as it is: what is no object is made columns of, which have no tuples and no missing keys."""
+
+    content: Any
+
+
+def pieces(count: int, batch_size: int) -> list[dict[str, int]]:
+    """The parts that so many examples are handed out in, of whole batches: enough for nobody to wait for long."""
+    number = max(1, min(-(-count // batch_size), PIECES))
+    return [{"part": part, "of": number} for part in range(1, number + 1)]
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A configuration as actors are told it, references followed."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(config, resolve=True)
+
+
+def begun(config: Mapping[str, Any], threads: int, gpu: bool) -> Any:
+    """What every actor begins with: its share of the machine. -> its configuration."""
+    import torch
+    from omegaconf import OmegaConf
+
+    from captioning.commands.own_packages import own_packages
+    from captioning.runtime.allocator import keep_freed_memory
+
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    own_packages(config.get("allow"))
+    made = OmegaConf.create(dict(config))
+    made.device = made.device or ("cuda" if gpu else "cpu")
+    return made
 
 
 def ray_data() -> Any:

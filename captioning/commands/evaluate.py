@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from captioning.commands.cluster import Answer, Cluster, begun, cluster_of, done_by_actors, pieces, plain
+from captioning.data.source import Source
+from captioning.data.splits import chosen_examples
 from captioning.errors import UserError
+from captioning.example import Example
 from captioning.files.atomic import write_whole
 from captioning.runtime.allocator import keep_freed_memory
 from captioning.tasks.load import load
+from captioning.tasks.predictor import usable, whole_batches
 
 log = logging.getLogger("captioning")
 
@@ -21,23 +27,20 @@ log = logging.getLogger("captioning")
 def run(config: DictConfig, folder: Path) -> int:
     """Prints the table, writes metrics.json and predictions.json. -> exit status."""
     keep_freed_memory()
-    predictor = load(config.model, device=config.device, allow=config.allow, precision=str(config.precision))
-    task, split = predictor.task, str(config.data.split)
-    source = instantiate({key: value for key, value in config.data.items() if key != "split"})
-    if (generation := config.get("generation")) is not None:
-        if not (OmegaConf.is_dict(generation) and "_target_" in generation):
-            raise UserError("generation.KEY=VALUE changes a search that is named: generation=beam generation.alpha=1.4")
-        task.generate_with(OmegaConf.to_container(generation, resolve=True), lambda part, kind: instantiate(part))
-    options = {name: config[name] for name in ("store", "batch_size", "num_workers")}
+    predictor, source = opened(config)
+    task, split, cluster = predictor.task, str(config.data.split), cluster_of(config)
     if config.calibrate:
-        return calibrate(predictor, source, config, options)
-    more: dict[str, Any] = {}
-    if config.report and getattr(task, "confidence", None):  # of a model that writes captions and was calibrated
-        examples, found = predictor.predict_split(source, split, predict=task.predict_with_confidence, **options)
-        predictions = {key: text for key, (text, _) in found.items()}
-        more["confidence"] = {key: sure for key, (_, sure) in found.items()}
+        if cluster is not None:
+            raise UserError("calibrate=DIR and cluster=ray do not go together: leave one out")
+        return calibrate(predictor, source, config, options_of(config))
+    if cluster is not None:
+        examples, predictions = evaluate_on_cluster(config, cluster, predictor, source)
     else:
-        examples, predictions = predictor.predict_split(source, split, **options)
+        examples, predictions = predicted(config, predictor, source)
+    more: dict[str, Any] = {}
+    if sure_of_itself(config, task):
+        more["confidence"] = {key: sure for key, (_, sure) in predictions.items()}
+        predictions = {key: text for key, (text, _) in predictions.items()}
     scores = task.score(predictions, examples, metrics=tuple(config.metrics or task.usual_metrics(source)))
     if config.embedder:
         from captioning.tasks.embedding.judging import judged, load_judge
@@ -60,6 +63,63 @@ def run(config: DictConfig, folder: Path) -> int:
         )
         log.info(f"wrote {page}: open it in a browser")
     return 0
+
+
+def opened(config: DictConfig) -> tuple[Any, Source]:
+    """The model, which searches as it is told to, and the data."""
+    predictor = load(config.model, device=config.device, allow=config.allow, precision=str(config.precision))
+    source = instantiate({key: value for key, value in config.data.items() if key != "split"})
+    if (generation := config.get("generation")) is not None:
+        if not (OmegaConf.is_dict(generation) and "_target_" in generation):
+            raise UserError("generation.KEY=VALUE changes a search that is named: generation=beam generation.alpha=1.4")
+        search = OmegaConf.to_container(generation, resolve=True)
+        predictor.task.generate_with(search, lambda part, kind: instantiate(part))
+    return predictor, source
+
+
+def options_of(config: DictConfig) -> dict[str, Any]:
+    """Those of `Predictor.predict_split`."""
+    return {name: config[name] for name in ("store", "batch_size", "num_workers")}
+
+
+def sure_of_itself(config: DictConfig, task: Any) -> bool:
+    """Whether predictions come with a confidence: for a report of a model that writes captions and was calibrated."""
+    return bool(config.report and getattr(task, "confidence", None))
+
+
+def predicted(
+    config: DictConfig, predictor: Any, source: Source, part: tuple[int, int] = (1, 1)
+) -> tuple[list[Example], dict[int | str, Any]]:
+    """The examples that can be used, and what is predicted of each, of a part of the split."""
+    task, split = predictor.task, str(config.data.split)
+    predict = task.predict_with_confidence if sure_of_itself(config, task) else None
+    return predictor.predict_split(source, split, predict=predict, part=part, **options_of(config))
+
+
+def evaluate_on_cluster(
+    config: DictConfig, cluster: Cluster, predictor: Any, source: Source
+) -> tuple[list[Example], dict[int | str, Any]]:
+    """As `predicted`, by actors: they get parts of whole batches, so that predictions are those of one process."""
+    examples = usable(chosen_examples(source, str(config.data.split)), predictor.task, source.name)
+    several = pieces(len(examples), whole_batches(config.batch_size))
+    keywords = {"config": plain(config), "threads": cluster.threads, "gpu": bool(cluster.gpus)}
+    predictions: dict[int | str, Any] = {}
+    for answer in done_by_actors(cluster, EvaluatingActor, keywords, several):
+        predictions |= answer["answer"].content
+    examples = [example for example in examples if example.id in predictions]
+    return examples, {example.id: predictions[example.id] for example in examples}
+
+
+class EvaluatingActor:
+    """Holds the model, and predicts the parts of a split that it is handed."""
+
+    def __init__(self, *, config: Mapping[str, Any], threads: int, gpu: bool):
+        self.config = begun(config, threads, gpu)
+        self.predictor, self.source = opened(self.config)
+
+    def __call__(self, piece: Mapping[str, Any]) -> dict[str, Any]:
+        part = int(piece["part"]), int(piece["of"])
+        return {"answer": Answer(predicted(self.config, self.predictor, self.source, part)[1])}
 
 
 def calibrate(predictor: Any, source: Any, config: DictConfig, options: dict[str, Any]) -> int:

@@ -28,6 +28,7 @@ VERBS = {
     "regions": "captioning.commands.regions",
 }
 
+CLUSTER = ("--cluster", "--address", "--actors", "--cpus", "--gpus")
 SHARDS = re.compile(r"\{\d+\.\.\d+\}")  # {000..099}, which Hydra would take for a mapping
 WITH_A_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--cfg", "-c",
                 "--info", "-i")  # flags of Hydra's, with what follows them  # fmt: skip
@@ -81,6 +82,8 @@ def run(verb: str, overrides: list[str]) -> int:
             statuses[-1] = failed(error.__cause__ if isinstance(error.__cause__, UserError) else error)
 
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
+    if verb in ("evaluate", "extract"):
+        overrides = as_keys(overrides)
     if word := lone_word(overrides):
         print(
             f"captioning: {verb} takes KEY=VALUE, and {word!r} is none: see captioning {verb} --help", file=sys.stderr
@@ -131,6 +134,18 @@ def prepare(verb: str, config: DictConfig) -> None:
         sys.path.append(os.getcwd())
     if config.get("concepts"):
         import_module("captioning.commands.concepts").apply(config)
+
+
+def as_keys(overrides: list[str]) -> list[str]:
+    """`--cluster ray`, as `captioning caption` takes it, as cluster=ray; the other flags of clusters likewise."""
+    found, texts = [], iter(overrides)
+    for text in texts:
+        flag, equals, value = text.partition("=")
+        if flag in CLUSTER:
+            value = value if equals else next(texts, "")
+            text = f"{flag[2:]}={value}"
+        found.append(text)
+    return found
 
 
 def lone_word(overrides: list[str]) -> str | None:

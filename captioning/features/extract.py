@@ -28,6 +28,7 @@ from captioning.runtime.precision import computing_in
 
 log = logging.getLogger("captioning")
 
+STORED_BATCH = 32  # pictures that are encoded together where nobody says
 LANES = 2  # parts of a batch that are at work at once
 
 
@@ -64,7 +65,7 @@ def fill(
     source: Source,
     examples: Iterable[Example],
     *,
-    batch_size: int = 32,
+    batch_size: int = STORED_BATCH,
     num_workers: int | None = None,
     device: str | torch.device = "cpu",
     shard: tuple[int, int] = (1, 1),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -61,21 +61,31 @@ def stored(
         # Where pictures are left out, those of a damaged body have to be known before a batch of training meets them.
         skipping = getattr(source, "on_missing", None) == "skip"
         return None, {example.id for example in source.readable(examples, decode=skipping)}
-    if where == "auto":
-        folder = default_folder(source, config, encoder.digest(config))
-        if options.get("precision", "32") != "32":
-            folder = folder.with_name(f"{folder.name}-{options['precision']}")
-        private_cache(folder.parent)
-    else:
-        folder = Path(where)
+    folder = store_folder(where, source, encoder, config, options.get("precision", "32"))
     require_room_for_store(folder, encoder, source, examples)
     with progress_bar(f"{source.name} through {type(encoder).__name__}") as report:
         store, unreadable = fill(folder, encoder, config, source, examples, progress=report, **options)
-    checks = getattr(source, "checks", Checks())
-    reasons = [str(error).rstrip(".") for error in unreadable.values()]
-    checks.report(source.name, reasons, len(examples), "pictures", "unreadable", "Replace or remove them")
+    report_unreadable(source, map(str, unreadable.values()), len(examples))
     gone = {example.id for example in unreadable}
     return store, {example.id for example in examples} - gone
+
+
+def store_folder(where: str, source: Source, encoder: Encoder, config: dict, precision: str) -> Path:
+    """The folder of a store, "auto" being the cache's own, which is made. Raises UserError."""
+    if where != "auto":
+        return Path(where)
+    folder = default_folder(source, config, encoder.digest(config))
+    if precision != "32":
+        folder = folder.with_name(f"{folder.name}-{precision}")
+    private_cache(folder.parent)
+    return folder
+
+
+def report_unreadable(source: Source, reasons: Iterable[str], total: int) -> None:
+    """Names the pictures of a store that could not be read. Raises UserError unless the source skips those."""
+    checks = getattr(source, "checks", Checks())
+    found = [reason.rstrip(".") for reason in reasons]
+    checks.report(source.name, found, total, "pictures", "unreadable", "Replace or remove them")
 
 
 def require_room_for_store(folder: Path, encoder: Encoder, source: Source, examples: Sequence[Example]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from captioning.errors import UserError
 from captioning.files.regular import one_line
+from captioning.media.kinds import IMAGE_EXTENSIONS
 from captioning.shards import arrow_table, tar_file
 from captioning.shards.places import expanded, is_remote, names_in, opened, place_of
 from captioning.shards.record import Columns, Record
@@ -42,11 +43,20 @@ def kind_of(place: str) -> str | None:
 
 
 def is_shards(path: str | os.PathLike[str]) -> bool:
-    """Whether a path, a pattern or an address means shards rather than photos: by its name, or by what a folder is."""
+    """Whether a path, a pattern or an address means shards rather than photos: by its name, or by what a folder has.
+
+    A folder with photos beside shards is one of photos.
+    """
     place = place_of(path)
     if kind_of(place) is not None or is_remote(place):
         return True
-    return any(os.path.isfile(os.path.join(place, name)) for name in ("dataset_dict.json", "state.json"))
+    try:
+        endings = {os.path.splitext(name)[1].lower() for name in os.listdir(place)}
+    except OSError:
+        return False
+    if any(os.path.isfile(os.path.join(place, name)) for name in ("dataset_dict.json", "state.json")):
+        return True
+    return any(KINDS.get(one) in ("tar", "table") for one in endings) and not endings & {*IMAGE_EXTENSIONS}
 
 
 def find_shards(paths: Iterable[str | os.PathLike[str]]) -> list[Shard]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from captioning.encoders.concepts import ConceptEncoder
 from captioning.encoders.detectors.bare import BareDetector, detector_in
 from captioning.errors import UserError
 from captioning.example import Example
+from captioning.features.extract import STORED_BATCH, share
 from captioning.features.stored import stored
 from captioning.media.clip_inputs import as_clip, is_clip_input
 from captioning.media.kinds import is_clip
@@ -163,15 +165,17 @@ class Predictor:
         batch_size: int = 32,
         num_workers: int = 0,
         predict: Callable[[VisualMemory, Any], list[Any]] | None = None,
+        part: tuple[int, int] = (1, 1),
     ) -> tuple[list[Example], dict[int | str, Any]]:
         """The examples of a split that can be used, and what the task predicts of each, by id; or `predict`.
 
-        Splits are joined as in `chosen_examples`. A model of photos looks at several frames of each clip where the
-        source has clips.
+        Splits are joined as in `chosen_examples`. `part` (k, n) is the k-th of n parts of whole batches. A model of
+        photos looks at several frames of each clip where the source has clips.
         """
         require_least(1, batch_size=batch_size)
         require_least(0, num_workers=num_workers)
         examples = usable(chosen_examples(source, split), self.task, f"{source.name} {split}")
+        examples = [one for some in share(examples, whole_batches(batch_size), part) for one in some]
         self.task.read_from(source)
         encoder, config = self.encoder, self.bundle.encoder_config
         looks = encoder.takes == "image" and encoder.size is not None  # imported features look at nothing
@@ -194,6 +198,12 @@ class Predictor:
                 predictions |= dict(zip(batch.ids, found, strict=True))
                 report(len(predictions), len(examples))
         return examples, predictions
+
+
+def whole_batches(batch_size: int) -> int:
+    """Examples that are whole batches of this size, and of those in which features are stored: cut there, a picture
+    is seen in the same company as when nothing is cut."""
+    return math.lcm(batch_size, STORED_BATCH)
 
 
 def usable(examples: Sequence[Example], task: Any, where: str) -> list[Example]:
