@@ -15,7 +15,7 @@ from captioning.data.benchmarks.vg150 import Vg150
 from captioning.data.benchmarks.visual_genome import VisualGenome
 from captioning.data.benchmarks.vrd import Vrd
 from captioning.data.graphs import triples, vocabulary
-from captioning.data.synthetic.scene_graphs import SceneGraphs
+from captioning.data.synthetic.scene_graphs import SceneGraphs, is_held_out
 from captioning.data.synthetic.scenes import HELD_OUT
 from captioning.errors import UserError
 
@@ -219,3 +219,23 @@ def test_the_frequent_words_come_first_and_the_rare_ones_not_at_all():
     words = ["b", "a", "c", "c", "a", "d"]
     assert vocabulary(words) == ("a", "c", "b", "d")
     assert vocabulary(words, min_count=2) == ("a", "c") and vocabulary(words, most=3) == ("a", "c", "b")
+
+
+def test_a_world_that_holds_out_triples_shows_each_in_unseen_alone_and_all_labels_in_training():
+    world = SceneGraphs(train=400, val=40, test=40, unseen=60, hold_out="triples")
+    shown = {
+        split: [set(triples(one)) for one in world.examples(split)] for split in ("train", "val", "test", "unseen")
+    }
+    trained = set().union(*shown["train"])
+    held = {triple for triple in set().union(*shown["unseen"]) if is_held_out(*triple)}
+    assert (
+        held and not held & trained and not any(is_held_out(*one) for one in set().union(*shown["val"], *shown["test"]))
+    )
+    assert all(any(is_held_out(*one) for one in those) for those in shown["unseen"])
+    names = {name for s, _, o in trained for name in (s, o)}
+    assert {name for s, _, o in held for name in (s, o)} <= names
+    opposite = {"left of": "right of", "above": "below"}
+    assert all(is_held_out(o, opposite[p], s) for s, p, o in held if p in opposite)
+    assert 0.05 < sum(is_held_out(*one) for one in held | trained) / len(held | trained) < 0.2
+    with pytest.raises(UserError, match="hold_out"):
+        SceneGraphs(hold_out="nothing")
