@@ -18,6 +18,7 @@ from captioning.commands.shard_captions import Work, caption_shards, open_captio
 from captioning.errors import UserError
 from captioning.files.lock import locked
 from captioning.files.terminal import complain
+from captioning.models.shipped import default_model, find_model
 from captioning.runtime.progress import progress_bar
 from captioning.shards.outputs import ENDINGS, STATS, agree, done, is_done, require_format, summarise
 from captioning.shards.places import is_remote, place_of
@@ -53,7 +54,8 @@ def run(
     work = Work(
         model, dict(options), folder, format, columns, batch_size, min_confidence, precision, model or "", allow
     )
-    work, about = described(work)
+    device = device or ("cuda" if cluster is not None and cluster.gpus else None)
+    work, about = described(replace(work, precision=settled(work, device, cluster)))
     alone = nullcontext() if is_remote(folder) else locked(folder, "Wait until that has ended, or choose another.")
     with alone:
         agree(folder, about, overwrite=overwrite)
@@ -98,7 +100,7 @@ def _captioned(
     if cluster is None:
         yield from caption_shards(open_captioner(work, device), todo, work)
         return
-    device = device or ("cuda" if cluster.gpus else "cpu")
+    device = device or "cpu"
     keywords = {"work": asdict(work), "device": device, "threads": cluster.threads}
     pieces = [{"place": shard.place, "shard": shard.name, "name": name} for shard, name in todo]
     for answer in done_by_actors(cluster, ShardActor, keywords, pieces):
@@ -123,9 +125,23 @@ class ShardActor:
         return {"stats": list(caption_shards(self.captioner, [(shard, str(piece["name"]))], self.work))}
 
 
+def settled(work: Work, device: str | None, cluster: Cluster | None) -> str:
+    """What `auto` is here and now: outputs of one folder, and actors on whatever machines, compute in one precision."""
+    if work.precision != "auto":
+        return work.precision
+    import torch
+
+    from captioning.runtime.device import working_device
+    from captioning.runtime.precision import working_precision
+    from captioning.tasks.load import equal_in_bf16, is_of_hub
+
+    model = default_model() if work.model is None else work.model
+    asked = torch.device("cpu") if device is None and cluster is not None else working_device(device)
+    return working_precision("auto", asked, equal=not is_of_hub(model) and equal_in_bf16(model))
+
+
 def described(work: Work) -> tuple[Work, dict[str, Any]]:
     """The work with the model's place and name settled, and what makes its outputs, for the manifest."""
-    from captioning.models.shipped import default_model, find_model
     from captioning.tasks.load import is_of_hub
 
     model = default_model() if work.model is None else work.model

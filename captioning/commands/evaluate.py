@@ -102,7 +102,8 @@ def evaluate_on_cluster(
     """As `predicted`, by actors: they get parts of whole batches, so that predictions are those of one process."""
     examples = usable(chosen_examples(source, str(config.data.split)), predictor.task, source.name)
     several = pieces(len(examples), whole_batches(config.batch_size))
-    keywords = {"config": plain(config), "threads": cluster.threads, "gpu": bool(cluster.gpus)}
+    told = {**plain(config), "precision": predictor.precision}  # "auto" is one and the same on all machines
+    keywords = {"config": told, "threads": cluster.threads, "gpu": bool(cluster.gpus)}
     predictions: dict[int | str, Any] = {}
     for answer in done_by_actors(cluster, EvaluatingActor, keywords, several):
         predictions |= answer["answer"].content

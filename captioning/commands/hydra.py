@@ -162,6 +162,8 @@ def usual_name(text: str) -> str:
     key, _, value = text.partition("=")
     if SHARDS.search(value) and value[0] not in "'\"[":
         return f"{key}='{value}'"
+    if key in ("+trainer.strategy", "+trainer.num_nodes"):  # which were no keys once
+        return text[1:]
     if key.lstrip("+") == "experiment":
         return f"{key}={','.join(map(experiment_file, value.split(',')))}"
     return {"logger=null": "logger=csv", "callbacks=null": "callbacks=[]"}.get(text, text)

@@ -55,7 +55,7 @@ def working_precision(asked: str, device: torch.device, *, equal: bool) -> str:
 
 @contextmanager
 def computing_in(precision: str, device: torch.device) -> Iterator[None]:
-    """What is inside computes its products in this precision; sums, norms and probabilities stay in single."""
+    """What is inside computes its products in this precision; those who score words do so in single."""
     if precision != "bf16":
         yield
         return

@@ -65,7 +65,7 @@ def main(folder: Path, *options: str) -> int:
         port = str(free.getsockname()[1])
     shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "test"}
     shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    two = ["batch_size=4", "trainer.devices=2", "+trainer.strategy=ddp"]
+    two = ["batch_size=4", "trainer.devices=2", "trainer.strategy=ddp"]
     children = [] if options else [forked({}, folder / "one")]
     for rank in "01":
         children.append(forked({**shared, "RANK": rank, "LOCAL_RANK": rank}, folder / "two", *two, *options))

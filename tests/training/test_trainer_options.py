@@ -118,3 +118,10 @@ def test_few_steps_are_a_whole_run_in_little(tmp_path):
 def test_a_run_of_fewer_steps_than_the_log_has_lines_between_has_its_loss_in_the_log(tmp_path):
     train(configuration(ONE, "trainer.log_every_n_steps=20"), tmp_path)
     assert read_curves(tmp_path)["train/loss"]
+
+
+def test_sharded_training_composes_and_is_refused_in_one_sentence_where_there_is_no_gpu(tmp_path):
+    given = configuration("trainer.strategy=fsdp", "trainer.devices=2", "trainer.num_nodes=2")
+    assert given.trainer.strategy == "fsdp" and given.trainer.num_nodes == 2
+    with pytest.raises(UserError, match="(?i)fsdp.*GPU"):
+        train(configuration("trainer.strategy=fsdp"), tmp_path)

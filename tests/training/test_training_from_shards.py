@@ -91,7 +91,7 @@ sys.exit(main())
 
 def test_two_processes_by_torchrun_share_every_epoch_out_and_end_at_one_model(tmp_path, shards):
     (tmp_path / "noting.py").write_text(NOTING)
-    overrides = [*TINY, *shards, "output=run", "trainer.devices=2", "+trainer.strategy=ddp", "batch_size=2"]
+    overrides = [*TINY, *shards, "output=run", "trainer.devices=2", "trainer.strategy=ddp", "batch_size=2"]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "noting.py"]
     path = os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
