@@ -51,7 +51,7 @@ def detect(
 
     files = list(find_images(paths, recursive=recursive))
     wanted = chosen(labels)
-    drawing = Drawings(output, several=len(files) > 1) if output else None
+    drawing = Drawings(output, files) if output else None
     finder = open_detector(model, detector, device=device, allow=own_packages(allow))
     failures = 0
     for file in files:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,23 +19,29 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 class Drawings:
     """Photos with what was found drawn on them: one picture's file, or a folder with one for each."""
 
-    def __init__(self, place: Path, *, several: bool):
-        """Makes the folder. Raises UserError where that cannot be, or one file would hold several photos."""
-        self.file = place if place.suffix.lower() in ENDINGS else None
-        if self.file and several:
+    def __init__(self, place: Path, files: Sequence[Path]):
+        """Makes the folder for drawings of `files`. Raises UserError where that cannot be, one file would hold several
+        photos, or a drawing would take the place of one of the photos."""
+        single = place.suffix.lower() in ENDINGS
+        if single and len(files) > 1:
             raise UserError(f"--output {place} is one picture, and there are several photos: name a folder")
-        self.folder = place.parent if self.file else place
+        folder = place.parent if single else place
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"--output {place}: {error.strerror}. Choose a place that can be written") from None
-        self.taken: set[str] = set()
+        taken: set[str] = set()
+        self.paths = {file: place if single else folder / f"{unused_name(file.stem, taken)}.png" for file in files}
+        photos = {os.path.realpath(file) for file in files}
+        for path in self.paths.values():
+            if os.path.realpath(path) in photos:
+                raise UserError(f"--output {place}: {path} is one of the photos, and would be lost. Name another place")
 
     def write(self, file: Path, draw: Callable[[Image], Image]) -> None:
         """Draws one photo. Raises UserError where it cannot be written."""
         from captioning.media.images import open_image
 
-        path = self.file or self.folder / f"{unused_name(file.stem, self.taken)}.png"
+        path = self.paths[file]
         try:
             draw(open_image(file)).save(path)
         except (OSError, ValueError) as error:

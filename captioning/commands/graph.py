@@ -56,7 +56,7 @@ def graph(
     from captioning.tasks.scene_graphs.grapher import Grapher
 
     files = list(find_images(paths, recursive=recursive))
-    drawing = Drawings(output, several=len(files) > 1) if output else None
+    drawing = Drawings(output, files) if output else None
     grapher = load(model, device=device, allow=own_packages(allow))
     if not isinstance(grapher, Grapher):
         raise UserError(f"{model} writes no graphs. Name a model that does: --model runs/NAME/model")

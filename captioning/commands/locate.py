@@ -69,7 +69,7 @@ def locate(
     if asked or not caption:
         check_phrases(asked)
     files = list(find_images(photos, recursive=recursive))
-    drawing = Drawings(output, several=len(files) > 1) if output else None
+    drawing = Drawings(output, files) if output else None
     locator = load(model, device=device, allow=own_packages(allow))
     if isinstance(locator, Captioner):
         locator = by_attention(locator)
