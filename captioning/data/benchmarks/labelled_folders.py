@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from captioning.data.choices import check_templates
 from captioning.data.file_source import Photos
 from captioning.errors import UserError
 from captioning.example import Example
@@ -45,10 +46,8 @@ class LabelledFolders(Photos):
             raise UserError(f"train_per_class={train_per_class}: it is 1 or more, or null")
         if val_per_class < 0:
             raise UserError(f"val_per_class={val_per_class}: it is 0 or more")
-        if not templates or [each for each in templates if "{}" not in each]:
-            raise UserError("templates: sentences with {} where the name of a class belongs")
         self.train_per_class, self.val_per_class, self.leave_out = train_per_class, val_per_class, tuple(leave_out)
-        self.called, self.templates = dict(names or {}), tuple(templates)
+        self.called, self.templates = dict(names or {}), check_templates(templates)
 
     @property
     def classes(self) -> list[str]:

@@ -8,7 +8,7 @@ shape are kept from training: the split `unseen` shows how well a model joins at
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise, product
+from itertools import islice, pairwise, product
 
 from PIL import Image
 
@@ -17,6 +17,7 @@ from captioning.data.synthetic.portable_random import Dice
 from captioning.data.synthetic.rendering import COLOURS, SHAPES, Thing, render
 from captioning.data.synthetic.scene import Group, Scene
 from captioning.data.synthetic.scene_captions import describe
+from captioning.data.synthetic.scene_truth import told_apart
 from captioning.errors import UserError
 from captioning.example import Example
 
@@ -25,6 +26,7 @@ HELD_OUT = (("red", "star"), ("green", "circle"), ("blue", "triangle"), ("yellow
 CELLS = 3  # a scene is laid out on a grid of 3 x 3 cells, each of which holds a large thing
 SPLITS = ("train", "val", "test", "unseen")
 IDS_PER_SPLIT = 1_000_000
+TRIED = 20  # candidates for each of the scenes that captions tell apart
 EDITION = 1  # to be raised with any change to what an id shows: names of features kept on disk contain it
 
 
@@ -34,7 +36,8 @@ class Scenes(Source):
     `train`, `val`, `test` and `unseen` are the number of scenes in each split. A scene follows from `seed` and its
     id alone: another number of scenes leaves the others as they were. `name` tells worlds apart that show different
     pictures under the same ids. Every scene of `unseen` shows at least one
-    of the HELD_OUT pairs of colour and shape; the other splits show none.
+    of the HELD_OUT pairs of colour and shape; the other splits show none. With `told_apart` no sentence of a scene of
+    another split than `train` is true of another of its scenes, so that there is one right answer to find.
     """
 
     splits = SPLITS
@@ -49,16 +52,28 @@ class Scenes(Source):
         seed: int = 0,
         size: int = 128,
         objects: tuple[int, int] = (1, 4),
+        told_apart: bool = False,
     ):
         fewest, most = objects
         if not 1 <= fewest <= most <= CELLS * CELLS:
             raise UserError(f"data.objects={list(objects)}: give the fewest and the most things, from 1 to 9.")
         self.counts = check_counts(train=train, val=val, test=test, unseen=unseen)
         self.seed, self.size, self.objects = seed, check_size(size), (fewest, most)
+        self.told_apart = told_apart
         self.name = f"scenes{EDITION}-seed{seed}-size{size}-{fewest}to{most}"
 
     def examples(self, split: str) -> list[Example]:
-        return [self._example(number, split) for number in scene_ids(self.counts, split)]
+        numbers = scene_ids(self.counts, split)
+        if self.told_apart and split != "train":
+            candidates = range(numbers.start, numbers.start + TRIED * len(numbers))
+            apart = told_apart((number, self.scene(number)) for number in candidates)
+            numbers = [number for number, _ in islice(apart, len(numbers))]
+            if len(numbers) < self.counts[split]:
+                raise UserError(
+                    f"data.{split}={self.counts[split]}: captions tell no more than {len(numbers)} of "
+                    f"{len(candidates):,} scenes apart"
+                )
+        return [self._example(number, split) for number in numbers]
 
     def image(self, example: Example) -> Image.Image:
         """The picture, (size, size) RGB."""

@@ -172,7 +172,7 @@ class Embedding(Task):
 
         "rank" adds median and mean ranks, "folds" the recalls averaged over folds of 1,000 images, as COCO's 1k
         figures are. "zero_shot" is for examples of one label each, whose captions are prompts of it: the accuracies
-        of the class whose mean prompt is nearest, among all labels that occur.
+        of the class whose mean prompt is nearest, among all labels that occur or that examples choose from.
         """
         wanted = tuple(metrics or self.metrics)
         if unknown := [name for name in wanted if name not in METRICS]:
@@ -197,9 +197,19 @@ class Embedding(Task):
     def _classes(
         self, predictions: Mapping[int | str, Any], examples: Sequence[Example]
     ) -> tuple[list[str], np.ndarray]:
-        """The labels that occur, and of each the unit vector of its mean prompt, (C, W)."""
-        prompts = {example.labels[0]: predictions[example.id]["texts"].mean(0) for example in examples}
-        names = sorted(prompts)
+        """The labels that occur, or those that examples have to choose from, and of each the unit vector of its mean
+        prompt, (C, W)."""
+        choices = {getattr(example, "choices", ()) for example in examples}
+        if len(choices) > 1 or any(
+            example.labels[0] not in those for example in examples for those in choices if those
+        ):
+            raise UserError("zero_shot: all photos have the same names to choose from, their own among them")
+        if names := list(choices.pop()):
+            texts = predictions[examples[0].id]["texts"]  # of every one the prompts of all names
+            prompts = dict(zip(names, texts.reshape(len(names), -1, texts.shape[-1]).mean(1), strict=True))
+        else:
+            prompts = {example.labels[0]: predictions[example.id]["texts"].mean(0) for example in examples}
+            names = sorted(prompts)
         return names, np.stack([prompts[name] / np.linalg.norm(prompts[name]) for name in names])
 
     def _zero_shot(self, predictions: Mapping[int | str, Any], examples: Sequence[Example]) -> Scores:

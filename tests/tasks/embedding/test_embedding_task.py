@@ -8,6 +8,7 @@ import torch
 from tiny_embedder import TASK, saved_embedder, tiny_embedder, tiny_task
 from tiny_runs import TINY, configuration
 
+from captioning.data.choices import ChoiceExample
 from captioning.errors import UserError
 from captioning.example import Example
 from captioning.memory import VisualMemory
@@ -54,6 +55,20 @@ def test_scores_are_those_of_all_images_together():
     assert scores.corpus["recall"] == pytest.approx(np.mean([v for k, v in table.items() if "R@" in k]))
     with pytest.raises(UserError, match="no metric 'cider'"):
         task.score(predictions, EXAMPLES, metrics=("cider",))
+
+
+def test_zero_shot_chooses_among_the_names_that_examples_say():
+    names, axes = ("a", "b", "c"), np.eye(3, dtype=np.float32)
+    prompts = np.repeat(axes, 2, axis=0)  # two of each name, in order
+    examples = [ChoiceExample(i, "", ("p",) * 6, labels=(name,), choices=names) for i, name in enumerate("aab")]
+    looks = [axes[0], axes[2], axes[1]]  # the second is taken for what no example is
+    predictions = {i: {"image": look, "texts": prompts} for i, look in enumerate(looks)}
+    scores = tiny_task(12).score(predictions, examples, metrics=("zero_shot",))
+    assert scores.corpus["top-1"] == pytest.approx(2 / 3) and scores.corpus["chance"] == pytest.approx(1 / 3)
+    other = Example(3, "", ("p",), labels=("a",))
+    predictions[3] = {"image": looks[0], "texts": prompts[:1]}
+    with pytest.raises(UserError, match="the same names to choose from"):
+        tiny_task(12).score(predictions, [*examples, other], metrics=("zero_shot",))
 
 
 def test_zero_shot_counts_whose_prompts_are_nearest():
