@@ -153,21 +153,30 @@ def score(
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Score the ids on both sides.")] = False,
     split: Annotated[Optional[str], typer.Option(help="The split of a Karpathy file.")] = None,
     instances: Annotated[Optional[Path], typer.Option(help="COCO's instances, for CHAIR.")] = None,
+    embedder: Annotated[Optional[str], typer.Option(help="A model for CLIPScore: flickr8k_embedding, CLIP.")] = None,
+    images: Annotated[Optional[Path], typer.Option(help="The folder of the pictures, for --embedder.")] = None,
 ) -> None:
-    """Score result files against references. Needs no model."""
+    """Score result files against references. Needs no model, but for CLIPScore."""
 
     def verb() -> int:
         if task == "vqa":
             from captioning.commands.score_answers import score as run_on_answers
 
-            if per_image or split or instances:
-                raise UserError("--per-image, --split and --instances are for captions, not for --task vqa")
+            if per_image or split or instances or embedder or images:
+                raise UserError(
+                    "--per-image, --split, --instances, --embedder and --images are for captions, not for --task vqa"
+                )
             rest = {"json_file": json, "against": against, "allow_missing": allow_missing}
             return run_on_answers(references, predictions, metrics=tuple((metrics or "vqa").split(",")), **rest)
         if task != "captions":
             raise UserError(f"--task {task}: it is captions or vqa")
         from captioning.commands.score import score as run
 
+        judge = None
+        if embedder is not None or images is not None:
+            from captioning.commands.score_by_pictures import judge_by
+
+            judge = judge_by(embedder, images)
         return run(
             references,
             predictions,
@@ -178,6 +187,7 @@ def score(
             allow_missing=allow_missing,
             split=split,
             instances=instances,
+            judge=judge,
         )
 
     finish(verb)

@@ -43,10 +43,12 @@ def run(config: DictConfig, folder: Path) -> int:
         predictions = {key: text for key, (text, _) in predictions.items()}
     scores = task.score(predictions, examples, metrics=tuple(config.metrics or task.usual_metrics(source)))
     if config.embedder:
-        from captioning.tasks.embedding.judging import judged, load_judge
+        from captioning.tasks.embedding.judging import add_clip_scores, load_judge, require_captions, source_vectors
 
         judge = load_judge(config.embedder, config.device, config.allow)
-        scores.corpus.update(judged(judge, source, examples, predictions))
+        require_captions(list(predictions.values()))
+        vectors = source_vectors(judge, source, split, **of_another_model(options_of(config)))
+        add_clip_scores(scores, judge, vectors, predictions, {example.id: example.captions for example in examples})
     counts = ", ".join(filter(None, (f"{len(predictions):,} {source.things}", task.tally(examples))))
     print(table(scores.corpus, f"{source.name} {split}, {counts}"))
     for remark in scores.remarks:
@@ -121,6 +123,11 @@ class EvaluatingActor:
     def __call__(self, piece: Mapping[str, Any]) -> dict[str, Any]:
         part = int(piece["part"]), int(piece["of"])
         return {"answer": Answer(predicted(self.config, self.predictor, self.source, part)[1])}
+
+
+def of_another_model(options: dict[str, Any]) -> dict[str, Any]:
+    """How a further model looks at the split: with a store of its own where the first one has any."""
+    return {**options, "store": None if options["store"] is None else "auto"}
 
 
 def calibrate(predictor: Any, source: Any, config: DictConfig, options: dict[str, Any]) -> int:

@@ -7,7 +7,7 @@ import io
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from captioning.metrics.scores import Scores
 
 _WORST_BY = ("CIDEr", "SPICE", "METEOR", "ROUGE-L", "BLEU-4", "BLEU-3", "BLEU-2", "BLEU-1")
 LEVEL = 0.95
+Judge = Callable[[Sequence[Scores], Sequence[Mapping[ImageId, str]], Mapping[ImageId, Sequence[str]], References], None]
 MOST_CHARACTERS = 10_000  # of a caption; the longest of Localized Narratives has a tenth of them
 
 
@@ -59,6 +60,7 @@ def score(
     allow_missing: bool = False,
     split: str | None = None,
     instances: Path | None = None,
+    judge: Judge | None = None,
     samples: int = 1000,
     seed: int = 0,
 ) -> int:
@@ -66,7 +68,8 @@ def score(
 
     `against` is tested resample by resample on the same images. What cannot be read, or is not on both sides, raises
     UserError; `allow_missing` scores the common images and says how many are left out. `instances` is a file of COCO's
-    instances, whose objects CHAIR takes for there beside those that the references name.
+    instances, whose objects CHAIR takes for there beside those that the references name. `judge` adds scores of its own
+    (`captioning.commands.score_by_pictures`).
     """
     names = metric_names(metrics)
     read = read_references(references)
@@ -76,13 +79,13 @@ def score(
     for path, one in zip(paths, every, strict=True):
         check_lengths(one.values(), path)
     captions = read.of_split(split, (image for one in every for image in one), references)
-    images = [
+    common = [
         common_images(captions, one, names=(str(references), str(path)), allow_missing=allow_missing)
         for path, one in zip(paths, every, strict=True)
     ]
     if against:  # a paired test needs the same images
-        shared = set(images[0]).intersection(*images[1:])
-        images = [[image for image in images[0] if image in shared]] * len(images)
+        shared = set(common[0]).intersection(*common[1:])
+        common = [[image for image in common[0] if image in shared]] * len(common)
         if not shared:
             raise UserError(f"{against} and the other results have no image in common.")
     labels = None
@@ -90,7 +93,9 @@ def score(
         if not set(LOWER_IS_BETTER) & set(names):
             raise UserError("--instances is read for CHAIR alone: ask for it with --metrics chair")
         labels = {read.image(image): found for image, found in read_labels(instances).items()}
-    scores = _score_all(captions, every, images, names, labels)
+    scores = _score_all(captions, every, common, names, labels)
+    if judge is not None:
+        judge(scores, every, captions, read)
     results = [
         Result(path, one, those, {}, {}, len(captions.keys() | one.keys()) - len(those.images))
         for path, one, those in zip(paths, every, scores, strict=True)

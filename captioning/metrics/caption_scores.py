@@ -41,7 +41,8 @@ _REPORTED = {  # what a user may ask for -> the names reported, in the order of 
     "spice": ("SPICE",),
     "chair": ("CHAIRi", "CHAIRs"),
 }
-ORDER = (*_BLEU, "METEOR", "ROUGE-L", "CIDEr", "SPICE", "CHAIRi", "CHAIRs")
+OF_PICTURES = ("CLIPScore", "RefCLIPScore")  # which an embedder adds (`captioning.tasks.embedding.judging`)
+ORDER = (*_BLEU, "METEOR", "ROUGE-L", "CIDEr", "SPICE", "CHAIRi", "CHAIRs", *OF_PICTURES)
 LOWER_IS_BETTER = ("CHAIRi", "CHAIRs")
 
 Tokens = list[list[str]]
@@ -50,6 +51,8 @@ Tokens = list[list[str]]
 def metric_names(metrics: Sequence[str]) -> list[str]:
     """The names that "bleu", "rouge-l", ... stand for, in the order of the table. Raises UserError for another one."""
     asked = [metric.strip().lower() for metric in metrics if metric.strip()]
+    if of_pictures := [metric for metric in asked if metric in map(str.lower, OF_PICTURES)]:
+        raise UserError(f"{of_pictures[0]} is by an embedder: captioning score --embedder MODEL --images FOLDER")
     unknown = [metric for metric in asked if metric not in _REPORTED]
     if unknown or not asked:
         wrong = f"there is no metric {unknown[0]!r}" if unknown else "no metric is named"

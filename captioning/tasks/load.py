@@ -28,8 +28,8 @@ def load(
     """What a model can do, as its task's predictor: a `Captioner` for a model that writes captions.
 
     `model` is a bundle's folder, a run's folder, the name of either in `runs/`, or a shipped model's name, or of a
-    captioner of the model hub (OWNER/MODEL, or a folder in its layout); None takes the model that is shipped. Runs none
-    of the bundle's code; `allow` names your own packages whose encoders, decoders or tasks it may use. `precision` is
+    captioner or a CLIP of the model hub (OWNER/MODEL, or a folder in its layout); None takes the model that is shipped.
+    Runs none of the bundle's code; `allow` names your own packages whose encoders, decoders or tasks it may use. `precision` is
     "32", "bf16", or "auto" (`captioning.runtime.precision`). Raises UserError where there is no such model, or it is
     damaged.
     """
@@ -51,11 +51,15 @@ def equal_in_bf16(model: str | Path) -> bool:
 def find_bundle(model: str | Path, allow: Sequence[str] = ()) -> Bundle:
     """The finished model that a name or folder means, one in the layout of the model hub among them."""
     if is_of_hub(model):
-        from captioning.models.published.hub import can_be_imported, fetch, import_hub
+        from captioning.models.published.hub import can_be_imported, fetch, import_hub, kind_of
         from captioning.tasks.captioning.generating import generating_bundle
         from captioning.tasks.captioning.published import as_bundle
 
         folder = Path(model) if is_hub_folder(Path(model)) else fetch(str(model))
+        if kind_of(folder) == "clip":
+            from captioning.tasks.embedding.published import clip_bundle
+
+            return clip_bundle(folder, str(model))
         if can_be_imported(folder):
             return as_bundle(import_hub(folder, str(model)))
         return generating_bundle(folder, str(model))

@@ -15,6 +15,7 @@ from captioning.data.splits import chosen_examples
 from captioning.encoders.base import Encoder
 from captioning.encoders.concepts import ConceptEncoder
 from captioning.encoders.detectors.bare import BareDetector, detector_in
+from captioning.encoders.raw_pictures import RawPictures
 from captioning.errors import UserError
 from captioning.example import Example
 from captioning.features.extract import STORED_BATCH, share
@@ -88,6 +89,8 @@ class Predictor:
         """What looks at clips: the model's own encoder, or that of a photo model on several frames."""
         if self.encoder.takes == "clip":
             return self.encoder
+        if isinstance(self.encoder, RawPictures):
+            return RawPictures(takes="clip").eval()
         from captioning.encoders.frames import FrameEncoder
 
         return FrameEncoder.around(self.encoder, **CLIP_VIEW).to(self.device).eval()
@@ -114,6 +117,8 @@ class Predictor:
         own = self.bundle.encoder_config
         if self.encoder.takes == "clip":
             return own
+        if isinstance(self.encoder, RawPictures):
+            return {**own, "takes": "clip"}
         own = own["encoder"] if isinstance(self.encoder, ConceptEncoder) else own
         return {"_target_": "captioning.encoders.frames.FrameEncoder", "image": own, **CLIP_VIEW}
 

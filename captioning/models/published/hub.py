@@ -69,6 +69,11 @@ def import_hub(folder: Path, name: str | None = None) -> Published:
         ) from None
 
 
+def kind_of(folder: Path) -> str:
+    """What a folder's config.json calls its kind of model. Raises UserError where that cannot be read."""
+    return str(read_json(folder / "config.json").get("model_type"))
+
+
 def can_be_imported(folder: Path) -> bool:
     """Whether a folder holds what `import_hub` makes a model of. Raises UserError where that cannot be read."""
     config = read_json(folder / "config.json")

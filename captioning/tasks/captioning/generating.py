@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Any, NoReturn
@@ -77,14 +77,6 @@ class GeneratingCaptioner(Captioner):
         super().__init__(bundle, device=device)
         if self.device.type == "cpu":
             self.task.float()  # halves are slow on processors, and not all know them
-
-    @cached_property
-    def clip_encoder(self) -> Encoder:
-        return RawPictures(takes="clip").eval()
-
-    @property
-    def clip_config(self) -> dict[str, Any]:
-        return {"_target_": target(RawPictures), "takes": "clip"}
 
     def strategy(self, options: Mapping[str, Any]) -> Callable:
         """The model's own search with `options` on top. Raises UserError for one that it does not know."""

@@ -216,13 +216,19 @@ class Embedder(Predictor):
             raise UserError("clip_score: each picture has one caption, and each caption a list of references")
         if not captions or (references is not None and not all(references)):
             raise UserError("clip_score: there is no picture, or one without a reference")
-        seen = self.embed(list(images))
+        found = self.judge(self.embed(list(images)), captions, references)
+        return {name: float(values.mean()) for name, values in found.items()}
+
+    def judge(
+        self, images: NDArray, captions: Sequence[str], references: Sequence[Sequence[str]] | None = None
+    ) -> dict[str, NDArray[np.float64]]:
+        """`clip_score` picture by picture, (n,) each, of pictures whose vectors (n, W) are known."""
         said = self.embed_text([PREFIX + caption for caption in captions])
-        found = {"CLIPScore": float(clip_scores(seen, said).mean())}
+        found = {"CLIPScore": clip_scores(images, said)}
         if references is not None:
             texts = self.embed_text([PREFIX + text for those in references for text in those])
             parts = np.split(texts, np.cumsum([len(those) for those in references])[:-1])
-            found["RefCLIPScore"] = float(ref_clip_scores(seen, said, parts).mean())
+            found["RefCLIPScore"] = ref_clip_scores(images, said, parts)
         return found
 
     def probabilities(self, images: NDArray, classes: NDArray) -> NDArray[np.float32]:

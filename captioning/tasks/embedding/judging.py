@@ -1,48 +1,76 @@
-"""Captions of a data set judged by an embedder: CLIPScore and RefCLIPScore (Hessel et al. 2021, arXiv:2104.08718)."""
+"""CLIPScore and RefCLIPScore of many captions, by an embedder (Hessel et al. 2021, arXiv:2104.08718)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from captioning.data.source import Source
 from captioning.errors import UserError
-from captioning.example import Example
-from captioning.metrics.clip_score import PREFIX, clip_scores, ref_clip_scores
+from captioning.metrics.bootstrap import mean_of
+from captioning.metrics.scores import Scores
 from captioning.tasks.embedding.embedder import Embedder
 from captioning.tasks.load import load
 
+Vectors = Mapping[Any, NDArray[np.float32]]  # by picture, (W,) of unit length
 
-def load_judge(name: str, device: str | None = None, allow: Sequence[str] = ()) -> Embedder:
-    """The embedder of that name or folder. Raises UserError for a model of another kind."""
+
+def load_judge(name: str, device: str | None = None, allow: Sequence[str] = (), option: str = "embedder=") -> Embedder:
+    """The embedder of that name or folder. Raises UserError naming the option for a model of another kind."""
     judge = load(name, device=device, allow=allow)
     if not isinstance(judge, Embedder):
-        raise UserError(f"embedder={name} does not compare photos with words: embedder=flickr8k_embedding does")
+        raise UserError(f"{option}{name} does not compare photos with words: {option}flickr8k_embedding does")
     return judge
 
 
-def judged(
-    embedder: Embedder, source: Source, examples: Sequence[Example], predictions: Mapping[int | str, Any]
-) -> dict[str, float]:
-    """CLIPScore of one caption an example, and RefCLIPScore where all examples have captions of people.
-
-    Means over examples, by this embedder's vectors: they compare with figures of the same one only. Raises UserError
-    where predictions are no captions, or naming the first picture that cannot be read.
-    """
-    captions = [predictions[example.id] for example in examples]
-    if not captions or not all(isinstance(caption, str) for caption in captions):
+def require_captions(predictions: Sequence[Any]) -> None:
+    """Raises UserError for what an embedder cannot judge."""
+    if not predictions or not all(isinstance(caption, str) for caption in predictions):
         raise UserError("embedder= judges captions, and this model predicts none")
-    seen = []
-    for _, vector in embedder.stream(source.image(example) for example in examples):
+
+
+def source_vectors(embedder: Embedder, source: Source, split: str, **options: Any) -> Vectors:
+    """Those of a split's pictures or clips by id, from a store where there is one. `options`: `predict_split`'s."""
+
+    def look(memory: Any, targets: Any) -> list[NDArray[np.float32]]:
+        return list(embedder.task.embed_images(memory).cpu().numpy())
+
+    return embedder.predict_split(source, split, predict=look, **options)[1]
+
+
+def file_vectors(embedder: Embedder, files: Mapping[Any, Path]) -> Vectors:
+    """Those of photos or clips in files. Raises UserError naming the first that cannot be read."""
+    found = {}
+    for key, (_, vector) in zip(files, embedder.stream(files.values()), strict=True):
         if isinstance(vector, UserError):
             raise vector
-        seen.append(vector)
-    images, said = np.stack(seen), embedder.embed_text([PREFIX + caption for caption in captions])
-    found = {"CLIPScore": float(clip_scores(images, said).mean())}
-    if all(example.captions for example in examples):
-        texts = embedder.embed_text([PREFIX + text for example in examples for text in example.captions])
-        parts = np.split(texts, np.cumsum([len(example.captions) for example in examples])[:-1])
-        found["RefCLIPScore"] = float(ref_clip_scores(images, said, parts).mean())
+        found[key] = vector
     return found
+
+
+def add_clip_scores(
+    scores: Scores,
+    embedder: Embedder,
+    vectors: Vectors,
+    captions: Mapping[Any, Any],
+    references: Mapping[Any, Sequence[str]],
+) -> None:
+    """Puts CLIPScore, and RefCLIPScore where all pictures have references, beside the other scores of the pictures.
+
+    They are by this embedder's vectors, and compare with figures of the same one only. Raises UserError where what is
+    judged are no captions, or a picture is missing.
+    """
+    keys = list(scores.images)
+    said = [captions[key] for key in keys]
+    require_captions(said)
+    if missing := [key for key in keys if key not in vectors]:
+        raise UserError(f"{len(missing):,} pictures to judge captions by are missing, the first is {missing[0]}")
+    there = [references.get(key, ()) for key in keys]
+    found = embedder.judge(np.stack([vectors[key] for key in keys]), said, there if all(there) else None)
+    for name, values in found.items():
+        scores.corpus[name], scores.per_image[name] = float(values.mean()), values
+        scores.resamplable[name] = mean_of(values)

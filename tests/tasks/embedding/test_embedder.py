@@ -13,6 +13,7 @@ from tiny_model import pictures
 
 from captioning.errors import UserError
 from captioning.tasks.embedding.embedder import INDEX, Embedder, read_labels
+from captioning.tasks.embedding.judging import require_captions
 from captioning.tasks.embedding.zero_shot import class_vectors, read_prompts
 
 
@@ -243,7 +244,6 @@ def test_an_evaluation_judges_captions_by_an_embedder(captioning, tmp_path, embe
     from tiny_model import saved_model
 
     from captioning.data.synthetic.scenes import Scenes
-    from captioning.tasks.embedding.judging import judged
 
     model, judge = saved_model(tmp_path / "captioner"), saved_embedder(tmp_path / "judge")
     world = ["data=scenes", "data.val=4", "data.size=32", "data.split=val", "store=null", "metrics=[bleu]"]
@@ -252,10 +252,64 @@ def test_an_evaluation_judges_captions_by_an_embedder(captioning, tmp_path, embe
     scores = json.loads((tmp_path / "out/metrics.json").read_text())["scores"]
     source = Scenes(val=4, size=32)
     said = {each["image_id"]: each["caption"] for each in json.loads((tmp_path / "out/predictions.json").read_text())}
-    right = judged(embedder, source, source.examples("val"), said)
-    assert right.keys() <= scores.keys() and scores["CLIPScore"] == pytest.approx(right["CLIPScore"], abs=1e-4)
     pictures_of = [source.image(example) for example in source.examples("val")]
     references = [example.captions for example in source.examples("val")]
-    assert right == pytest.approx(embedder.clip_score(pictures_of, list(said.values()), references), abs=1e-5)
+    right = embedder.clip_score(pictures_of, list(said.values()), references)
+    assert right == pytest.approx({name: scores[name] for name in right}, abs=1e-4)
     code, _, err = captioning("evaluate", f"model={model}", f"embedder={model}", *world, f"output={tmp_path}/out")
     assert code == 2 and "does not compare photos with words" in err
+    with pytest.raises(UserError, match="this model predicts none"):
+        require_captions([{"image": 1}])
+
+
+def test_score_holds_captions_against_their_pictures(captioning, photos, tmp_path, embedder):
+    judge = saved_embedder(tmp_path / "judge")
+    references = {str(i): ["the dog", "a red ball"] for i in range(6)}
+    said = {str(i): ("a dog", "water")[i % 2] for i in range(6)}
+    other = {str(i): "the cat on grass" for i in range(6)}
+    for name, content in (("refs", references), ("said", said), ("other", other), ("part", {"3": "a dog"})):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    plain = ("score", tmp_path / "refs.json", tmp_path / "said.json", "--json", tmp_path / "out.json")
+    by = ("--embedder", judge, "--images", photos)
+    code, out, err = captioning(*plain, *by, "--against", tmp_path / "other.json", "--per-image", tmp_path / "each.csv")
+    assert code == 0, err
+    document = json.loads((tmp_path / "out.json").read_text())
+    files = {path.stem: path for path in photos.rglob("*.png")}
+    pictures_of = [files[key] for key in references]
+    for found, captions in zip(document["results"], (said, other), strict=True):
+        right = embedder.clip_score(pictures_of, list(captions.values()), list(references.values()))
+        assert right == pytest.approx({name: found["scores"][name] for name in right}, abs=1e-5)
+        assert set(right) <= set(found["intervals"])
+    assert {"CLIPScore", "RefCLIPScore"} <= set(document["results"][0]["differences"])
+    assert (tmp_path / "each.csv").read_text().splitlines()[0].endswith("CLIPScore,RefCLIPScore")
+    assert sum("CLIPScore" in line for line in out.splitlines()) == 4  # the table, and the test
+    for wrong, message in (
+        (by[:2], "go together"),
+        (by[2:], "go together"),
+        (("--metrics", "clipscore"), "by an embedder"),
+    ):
+        code, _, err = captioning(*plain, *wrong)
+        assert code == 2 and message in err
+    shutil.copy(photos / "2.png", photos / "inside/2.png")
+    code, _, err = captioning(*plain, *by)
+    assert code == 2 and "both of the image 2" in err
+    (photos / "inside/2.png").unlink()
+    (photos / "2.png").unlink()
+    code, _, err = captioning(*plain, *by)
+    assert code == 2 and "1 of 6 pictures are not there, the first is 2" in err
+    code, _, err = captioning("score", tmp_path / "refs.json", tmp_path / "part.json", "--allow-missing", *by)
+    assert code == 0, err  # a picture that nothing is said of is not looked for
+
+
+def test_score_imports_no_torch_but_for_an_embedder(tmp_path):
+    import subprocess
+    import sys
+
+    (tmp_path / "refs.json").write_text('{"1": ["a dog"], "2": ["a cat"]}')
+    (tmp_path / "said.json").write_text('{"1": "a dog", "2": "a cat"}')
+    program = (
+        "import sys; from pathlib import Path; from captioning.commands.score import score\n"
+        "score(Path('refs.json'), [Path('said.json')]); assert 'torch' not in sys.modules, 'torch'"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
