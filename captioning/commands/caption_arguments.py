@@ -35,6 +35,15 @@ def caption(
     temperature: Annotated[Optional[float], typer.Option(help="Of drawing: above 1 bolder, below 1 surer.")] = None,
     top_p: Annotated[Optional[float], typer.Option(help="Draw from the likeliest words of this share.")] = None,
     seed: Annotated[Optional[int], typer.Option(help="Of drawing: the same seed, the same sentences.")] = None,
+    rerank: Annotated[
+        Optional[str], typer.Option(help="An embedder by which the best of some captions come first.")
+    ] = None,
+    rerank_weight: Annotated[
+        Optional[float], typer.Option(min=0, help="Of its log-odds, beside the search's score.", show_default="0.1")
+    ] = None,
+    candidates: Annotated[
+        Optional[int], typer.Option(min=1, max=MOST, help="Captions that are ranked.", show_default="10")
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line: file, caption, score, confidence.")
     ] = False,

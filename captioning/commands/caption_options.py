@@ -25,6 +25,9 @@ GENERATION = (
     "top_p",
     "seed",
     "prompt",
+    "rerank",
+    "rerank_weight",
+    "candidates",
 )  # as the library calls them, too
 
 

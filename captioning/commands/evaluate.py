@@ -18,6 +18,7 @@ from captioning.errors import UserError
 from captioning.example import Example
 from captioning.files.atomic import write_whole
 from captioning.runtime.allocator import keep_freed_memory
+from captioning.tasks.captioning.options import RERANKING
 from captioning.tasks.load import load
 from captioning.tasks.predictor import usable, whole_batches
 
@@ -32,6 +33,8 @@ def run(config: DictConfig, folder: Path) -> int:
     if config.calibrate:
         if cluster is not None:
             raise UserError("calibrate=DIR and cluster=ray do not go together: leave one out")
+        if reranking_of(config):
+            raise UserError("calibrate= fits a confidence to the scores of the model's own search: leave out rerank")
         return calibrate(predictor, source, config, options_of(config))
     if cluster is not None:
         examples, predictions = evaluate_on_cluster(config, cluster, predictor, source)
@@ -71,12 +74,17 @@ def opened(config: DictConfig) -> tuple[Any, Source]:
     """The model, which searches as it is told to, and the data."""
     predictor = load(config.model, device=config.device, allow=config.allow, precision=str(config.precision))
     source = instantiate({key: value for key, value in config.data.items() if key != "split"})
-    if (generation := config.get("generation")) is not None:
-        if not (OmegaConf.is_dict(generation) and "_target_" in generation):
+    generation = OmegaConf.to_container(config.generation, resolve=True)
+    if search := {name: value for name, value in generation.items() if name not in RERANKING}:
+        if "_target_" not in search:
             raise UserError("generation.KEY=VALUE changes a search that is named: generation=beam generation.alpha=1.4")
-        search = OmegaConf.to_container(generation, resolve=True)
         predictor.task.generate_with(search, lambda part, kind: instantiate(part))
     return predictor, source
+
+
+def reranking_of(config: DictConfig) -> dict[str, Any]:
+    """What is said of ranking captions anew by an embedder; nothing where they are not."""
+    return {name: config.generation[name] for name in RERANKING if config.generation[name] is not None}
 
 
 def options_of(config: DictConfig) -> dict[str, Any]:
@@ -94,8 +102,28 @@ def predicted(
 ) -> tuple[list[Example], dict[int | str, Any]]:
     """The examples that can be used, and what is predicted of each, of a part of the split."""
     task, split = predictor.task, str(config.data.split)
+    options = {**options_of(config), "part": part}
+    if rerank := reranking_of(config):
+        return reranked(predictor, source, split, rerank, options, sure=sure_of_itself(config, task))
     predict = task.predict_with_confidence if sure_of_itself(config, task) else None
-    return predictor.predict_split(source, split, predict=predict, part=part, **options_of(config))
+    return predictor.predict_split(source, split, predict=predict, **options)
+
+
+def reranked(
+    predictor: Any, source: Source, split: str, rerank: dict[str, Any], options: dict[str, Any], *, sure: bool
+) -> tuple[list[Example], dict[int | str, Any]]:
+    """As `predicted`, of captions that an embedder ranks anew."""
+    from captioning.tasks.captioning.captioner import Captioner
+    from captioning.tasks.captioning.reranking import reranked_split
+    from captioning.tasks.embedding.judging import source_vectors
+
+    if not isinstance(predictor, Captioner):
+        raise UserError("generation.rerank is for models that write captions")
+    candidates, ranking = predictor.reranking(rerank)
+    vectors = source_vectors(ranking.embedder, source, split, **of_another_model(options))
+    search = predictor.strategy(candidates)
+    examples, best = reranked_split(predictor, search, ranking, source, split, vectors=vectors, **options)
+    return examples, {key: (one.text, one.confidence) if sure else one.text for key, one in best.items()}
 
 
 def evaluate_on_cluster(

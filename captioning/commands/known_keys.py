@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from captioning.errors import UserError
+from captioning.tasks.captioning.options import RERANKING
 
 SPECIAL = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 OF_A_SPLIT = ("split",)  # data.split says which of a source, and is no option of the source
@@ -26,6 +27,8 @@ def check_keys(verb: str, config: Any) -> None:
         if key not in known and f"${{{key}" not in text:  # a name that other keys refer to is one's own business
             raise UserError(unknown(key, known))
     for key, value in content.items():
+        if verb == "evaluate" and key == "generation":
+            value = {name: part for name, part in value.items() if name not in RERANKING}
         if key == "then" and isinstance(value, dict):
             for inner, part in value.items():
                 if inner not in known:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,14 @@ def load(
 
     `model` is a bundle's folder, a run's folder, the name of either in `runs/`, or a shipped model's name, or of a
     captioner or a CLIP of the model hub (OWNER/MODEL, or a folder in its layout); None takes the model that is shipped.
-    Runs none of the bundle's code; `allow` names your own packages whose encoders, decoders or tasks it may use. `precision` is
-    "32", "bf16", or "auto" (`captioning.runtime.precision`). Raises UserError where there is no such model, or it is
-    damaged.
+    Runs none of the bundle's code; `allow` names your own packages whose encoders, decoders or tasks it may use.
+    `precision` is "32", "bf16", or "auto" (`captioning.runtime.precision`). Raises UserError where there is no such
+    model, or it is damaged.
     """
     model = default_model() if model is None else model
     bundle = find_bundle(model, allow)
     predictor = bundle.task.predictor(bundle, device)
+    predictor.open_model = partial(load, device=device, allow=tuple(allow))
     if precision == "32":
         return predictor
     return predictor.compute_in(precision, equal=precision == "auto" and not is_of_hub(model) and equal_in_bf16(model))

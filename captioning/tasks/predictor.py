@@ -50,6 +50,7 @@ class Predictor:
         self.encoder = bundle.encoder.to(self.device).eval()
         self.task = bundle.task.to(self.device).eval()
         self.precision = "32"
+        self.open_model: Callable[[str], Any] | None = None  # another model by its name, as this one was opened
 
     def compute_in(self, precision: str, *, equal: bool = False) -> Predictor:
         """From now on in "32" bits or in "bf16"; "auto" is bf16 where that is faster and the scores are `equal`.

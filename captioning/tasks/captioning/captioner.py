@@ -19,7 +19,7 @@ from captioning.generation.beam import beam
 from captioning.generation.consensus import consensus
 from captioning.generation.constraints import Limits
 from captioning.generation.sampling import sample
-from captioning.media.clip_inputs import is_clip_input
+from captioning.media.clip_inputs import as_clip, is_clip_input
 from captioning.media.finding import find_images
 from captioning.media.pictures import OnePicture, Picture, SeveralPictures, as_picture, as_several
 from captioning.metrics.caption_scores import DEFAULT_METRICS
@@ -31,12 +31,16 @@ from captioning.runtime.prefetch import default_workers, read_ahead, read_batche
 from captioning.runtime.progress import progress_bar
 from captioning.tasks.captioning.caption import Caption
 from captioning.tasks.captioning.options import GenerationOptions
+from captioning.tasks.captioning.reranking import Reranking, kept, reranking
 from captioning.tasks.predictor import Predictor, ReadInput
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from captioning.tasks.embedding.embedder import Embedder
+
 One = Literal[1]
+Seen = tuple[ReadInput, ReadInput | None]  # what one's own encoder read, and what that of an embedder did
 
 
 class Captioner(Predictor):
@@ -50,6 +54,7 @@ class Captioner(Predictor):
         """`device` None takes the GPU where there is one. Raises UserError for one that is not there."""
         super().__init__(bundle, device=device)
         self.decoder, self.vocabulary = self.task.decoder, self.task.vocabulary
+        self._embedders: dict[str, Embedder] = {}
 
     @overload
     def caption(
@@ -121,8 +126,11 @@ class Captioner(Predictor):
         if isinstance(images, (str, os.PathLike)):
             images = find_images(images, recursive)
         total = len(images) if isinstance(images, Sized) else None
-        batches = read_ahead(images, partial(self._look, details=details), batch_size=batch_size, workers=workers)
-        return self._captions_of(batches, total, progress, details, self.strategy(options))
+        options, ranking = self.reranking(options)
+        most, look = kept(options), partial(self._look, details=details, ranking=ranking)
+        generation = self.strategy(ranking.options(options) if ranking else options)
+        batches = read_ahead(images, look, batch_size=batch_size, workers=workers)
+        return self._captions_of(batches, total, progress, partial(self._best, generation, ranking, most, details))
 
     def stream_batches(
         self,
@@ -137,23 +145,26 @@ class Captioner(Predictor):
         Each batch is captioned by itself, and comes as (thing, captions or the error). An empty one comes empty.
         """
 
-        def read(thing: Any) -> ReadInput | UserError:
-            picture = look(thing)
-            return picture if isinstance(picture, UserError) else self.read(picture)
+        options, ranking = self.reranking(options)
 
-        generation = self.strategy(options)
+        def read(thing: Any) -> Seen | UserError:
+            picture = look(thing)
+            return picture if isinstance(picture, UserError) else self._read(picture, ranking)
+
+        generation = self.strategy(ranking.options(options) if ranking else options)
+        best = partial(self._best, generation, ranking, kept(options), False)
         for batch in read_batches_ahead(batches, read, workers=default_workers() if workers is None else workers):
             good = [seen for _, seen in batch if not isinstance(seen, UserError)]
-            captions = iter(self._describe(good, generation, False) if good else [])
+            captions = iter(best(good) if good else [])
             yield [(thing, seen if isinstance(seen, UserError) else next(captions)) for thing, seen in batch]
             del batch, good  # or they are held while the next batch is made
 
-    def _captions_of(self, batches, total: int | None, progress: bool, details: bool, generation: Callable):
+    def _captions_of(self, batches, total: int | None, progress: bool, best: Callable):
         done = 0
         with progress_bar("captioning", enabled=progress) as report:
             for batch in batches:
                 good = [seen for _, (seen, _) in batch if not isinstance(seen, UserError)]
-                captions = iter(self._describe(good, generation, details) if good else [])
+                captions = iter(best(good) if good else [])
                 for image, (seen, small) in batch:
                     if isinstance(seen, UserError):
                         yield image, seen
@@ -219,14 +230,52 @@ class Captioner(Predictor):
             options = {**options, "beam_size": max(beam_size, captions)}
         return partial(own, **agreeing_limits(own.keywords, options))
 
-    def _look(self, image: Picture, details: bool) -> tuple[ReadInput | UserError, Image.Image | None]:
-        """What the encoder reads or the error, and with `details` a small copy of the picture."""
-        seen = self.read(image)
+    def reranking(self, options: Mapping[str, Any]) -> tuple[dict[str, Any], Reranking | None]:
+        """`options` without those of ranking captions anew, and what these ask for. An embedder is opened once."""
+        name = options.get("rerank")
+        if not isinstance(name, str):
+            return reranking(options, self.open_model)
+        rest, ranking = reranking({**options, "rerank": self._embedders.get(name, name)}, self.open_model)
+        self._embedders[name] = ranking.embedder.to(self.device)
+        return rest, ranking
+
+    def _read(self, image: Picture, ranking: Reranking | None) -> Seen | UserError:
+        """What the encoder reads of a picture, and what that of an embedder does, of which the picture is read once."""
+        if ranking is None:
+            seen = self.read(image)
+            return seen if isinstance(seen, UserError) else (seen, None)
+        other = ranking.embedder
+        try:
+            if self.encoder.takes == "clip" or is_clip_input(image):
+                image = as_clip(image)
+            else:
+                image = as_picture(image, max(self.encoder.size or 1, other.encoder.size or 1))
+        except UserError as error:
+            return error
+        seen, again = self.read(image), other.read(image)
+        failed = next((found for found in (seen, again) if isinstance(found, UserError)), None)
+        return failed or (seen, again)
+
+    def _look(
+        self, image: Picture, details: bool, ranking: Reranking | None
+    ) -> tuple[Seen | UserError, Image.Image | None]:
+        """What is read of a picture or the error, and with `details` a small copy of the picture."""
+        seen = self._read(image, ranking)
         if not details or isinstance(seen, UserError) or is_clip_input(image):
             return seen, None
         with suppress(UserError):  # of a pipe, read once, there is no second look
             return seen, thumbnail(as_picture(image, THUMBNAIL))
         return seen, None
+
+    def _best(
+        self, generation: Callable, ranking: Reranking | None, most: int, details: bool, seen: Sequence[Seen]
+    ) -> list[list[Caption]]:
+        """The captions of pictures that were read, best first; with a `ranking` the best `most` by it."""
+        captions = self._describe([own for own, _ in seen], generation, details)
+        if ranking is None:
+            return captions
+        vectors = ranking.embedder.vectors_of([again for _, again in seen if again is not None])
+        return ranking.best([vectors[i] for i in range(len(seen))], captions, most)
 
     def _describe(self, inputs: Sequence[ReadInput], generation: Callable, details: bool) -> list[list[Caption]]:
         captions: dict[int, list[Caption]] = {}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, TypedDict
 
+RERANKING = ("rerank", "rerank_weight", "candidates")  # which are none of the search
+
 
 class GenerationOptions(TypedDict, total=False):
     """Options of generation, for `Captioner.caption`, `stream` and `score`. None that is left out is changed."""
@@ -40,3 +42,7 @@ class GenerationOptions(TypedDict, total=False):
     familiar_naming: float
     insist: float | None
     together: bool
+
+    rerank: Any  # an Embedder, or the name of one, by which the best of some captions come first
+    rerank_weight: float  # of a point of its log-odds, beside the score of the search
+    candidates: int  # captions that are ranked

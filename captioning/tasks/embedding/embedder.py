@@ -198,12 +198,17 @@ class Embedder(Predictor):
             raise UserError(f"there are {len(captions)} captions and {len(scores)} scores")
         if not captions:
             return []
-        cosines = torch.as_tensor(self.embed_text(list(captions)) @ self.embed(image))
+        values = self.order(self.embed(image), self.embed_text(list(captions)), scores, weight)
+        return [(captions[i], float(values[i])) for i in np.argsort(-values, kind="stable").tolist()]
+
+    def order(
+        self, image: NDArray, captions: NDArray, scores: Sequence[float] | None = None, weight: float = 1.0
+    ) -> NDArray[np.float64]:
+        """What `rerank` orders captions by (n,), of vectors: of the picture (W,) and of its captions (n, W)."""
+        cosines = torch.as_tensor(captions @ image)
         with torch.inference_mode():
             values = self.task.objective.logits(cosines.to(self.device)).cpu().double().numpy()
-        if scores is not None:
-            values = np.asarray(scores, np.float64) + weight * values
-        return [(captions[i], float(values[i])) for i in np.argsort(-values, kind="stable").tolist()]
+        return values if scores is None else np.asarray(scores, np.float64) + weight * values
 
     def clip_score(
         self, images: Sequence[Picture], captions: Sequence[str], references: Sequence[Sequence[str]] | None = None

@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 import torch
 from clips import saved_clip
-from generating_models import TOWER, byte_level
-from hub_models import larger
 from test_embedder import captioning  # noqa: F401
+from tiny_clip import tiny_clip
 from tiny_model import pictures
-from tokenizers.processors import TemplateProcessing
 
 import captioning as library
-from captioning.media.pictures import as_picture
 from captioning.errors import UserError
+from captioning.media.pictures import as_picture
 from captioning.metrics.clip_score import PREFIX
 
 TEXTS = ["a dog", "two small cats sit under a big red ball", "the water", "a dog runs on the grass " * 12]
@@ -23,22 +21,8 @@ TEXTS = ["a dog", "two small cats sit under a big red ball", "the water", "a dog
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
     """-> the folder, and what transformers makes of it."""
-    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
-
     folder = tmp_path_factory.mktemp("clip")
-    tokenizer = byte_level()
-    ends = [("<s>", 1), ("<end>", 2)]
-    tokenizer._tokenizer.post_processor = TemplateProcessing(single="<s> $A <end>", special_tokens=ends)
-    reader = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-    text = {**TOWER, "max_position_embeddings": 40, "vocab_size": len(tokenizer)}
-    text |= {"eos_token_id": 2, "bos_token_id": 1, "pad_token_id": 0}
-    torch.manual_seed(0)
-    model = CLIPModel(CLIPConfig(text_config=text, vision_config=TOWER, projection_dim=16))
-    larger(model)
-    model.eval().save_pretrained(folder)
-    processor = CLIPProcessor(reader, tokenizer)
-    processor.save_pretrained(folder)
-    return folder, model, processor
+    return folder, *tiny_clip(folder)
 
 
 def test_vectors_and_probabilities_are_those_of_transformers(clip):
