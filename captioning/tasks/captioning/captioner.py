@@ -31,7 +31,7 @@ from captioning.runtime.prefetch import default_workers, read_ahead, read_batche
 from captioning.runtime.progress import progress_bar
 from captioning.tasks.captioning.caption import Caption
 from captioning.tasks.captioning.options import GenerationOptions
-from captioning.tasks.captioning.reranking import Reranking, kept, reranking
+from captioning.tasks.captioning.reranking import Reranking, reranking
 from captioning.tasks.predictor import Predictor, ReadInput
 
 if TYPE_CHECKING:
@@ -127,10 +127,10 @@ class Captioner(Predictor):
             images = find_images(images, recursive)
         total = len(images) if isinstance(images, Sized) else None
         options, ranking = self.reranking(options)
-        most, look = kept(options), partial(self._look, details=details, ranking=ranking)
-        generation = self.strategy(ranking.options(options) if ranking else options)
+        best = partial(self._best, self.strategy(options), ranking, details)
+        look = partial(self._look, details=details, ranking=ranking)
         batches = read_ahead(images, look, batch_size=batch_size, workers=workers)
-        return self._captions_of(batches, total, progress, partial(self._best, generation, ranking, most, details))
+        return self._captions_of(batches, total, progress, best)
 
     def stream_batches(
         self,
@@ -151,8 +151,7 @@ class Captioner(Predictor):
             picture = look(thing)
             return picture if isinstance(picture, UserError) else self._read(picture, ranking)
 
-        generation = self.strategy(ranking.options(options) if ranking else options)
-        best = partial(self._best, generation, ranking, kept(options), False)
+        best = partial(self._best, self.strategy(options), ranking, False)
         for batch in read_batches_ahead(batches, read, workers=default_workers() if workers is None else workers):
             good = [seen for _, seen in batch if not isinstance(seen, UserError)]
             captions = iter(best(good) if good else [])
@@ -231,7 +230,7 @@ class Captioner(Predictor):
         return partial(own, **agreeing_limits(own.keywords, options))
 
     def reranking(self, options: Mapping[str, Any]) -> tuple[dict[str, Any], Reranking | None]:
-        """`options` without those of ranking captions anew, and what these ask for. An embedder is opened once."""
+        """The options of the search, and how its captions are ranked anew, if so. An embedder is opened once."""
         name = options.get("rerank")
         if not isinstance(name, str):
             return reranking(options, self.open_model)
@@ -268,14 +267,14 @@ class Captioner(Predictor):
         return seen, None
 
     def _best(
-        self, generation: Callable, ranking: Reranking | None, most: int, details: bool, seen: Sequence[Seen]
+        self, generation: Callable, ranking: Reranking | None, details: bool, seen: Sequence[Seen]
     ) -> list[list[Caption]]:
-        """The captions of pictures that were read, best first; with a `ranking` the best `most` by it."""
+        """The captions of pictures that were read, best first; with a `ranking` the best by it."""
         captions = self._describe([own for own, _ in seen], generation, details)
         if ranking is None:
             return captions
         vectors = ranking.embedder.vectors_of([again for _, again in seen if again is not None])
-        return ranking.best([vectors[i] for i in range(len(seen))], captions, most)
+        return ranking.best([vectors[i] for i in range(len(seen))], captions)
 
     def _describe(self, inputs: Sequence[ReadInput], generation: Callable, details: bool) -> list[list[Caption]]:
         captions: dict[int, list[Caption]] = {}

@@ -23,22 +23,15 @@ WEIGHT, CANDIDATES = 0.1, 10
 
 @dataclass(frozen=True)
 class Reranking:
-    """Of `candidates` captions of a picture the best come first: their score of the search, and `weight` times their
+    """Of a picture's captions the best `most` come first: by their score of the search, and `weight` times their
     cosine with the picture in the embedder's log-odds."""
 
     embedder: Embedder
     weight: float = WEIGHT
-    candidates: int = CANDIDATES
+    most: int = 1
 
-    def options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of a search that finds as many captions as are to be ordered."""
-        name = "num_samples" if "num_samples" in options else "num_captions"
-        return {**options, name: max(self.candidates, kept(options))}
-
-    def best(
-        self, vectors: Sequence[NDArray], captions: Sequence[Sequence[Caption]], most: int = 1
-    ) -> list[list[Caption]]:
-        """The best `most` captions of each picture, best first, of pictures whose vectors (W,) are known.
+    def best(self, vectors: Sequence[NDArray], captions: Sequence[Sequence[Caption]]) -> list[list[Caption]]:
+        """The best captions of each picture, best first, of pictures whose vectors (W,) are known.
 
         `score` becomes what they are ordered by; `confidence` stays what the search's score said of the caption.
         """
@@ -48,20 +41,16 @@ class Reranking:
         for vector, those in zip(vectors, captions, strict=True):
             said = np.stack([next(found) for _ in those])
             scores = self.embedder.order(vector, said, [one.score for one in those], self.weight)
-            order = np.argsort(-scores, kind="stable")[:most].tolist()
+            order = np.argsort(-scores, kind="stable")[: self.most].tolist()
             ordered.append([replace(those[i], score=float(scores[i])) for i in order])
         return ordered
-
-
-def kept(options: Mapping[str, Any]) -> int:
-    """How many captions of a picture are asked for."""
-    return max(options.get("num_captions") or 1, options.get("num_samples") or 1)
 
 
 def reranking(
     options: Mapping[str, Any], open_model: Callable[[str], Any] | None
 ) -> tuple[dict[str, Any], Reranking | None]:
-    """`options` of a search without those of ranking anew, and what these ask for.
+    """The options of a search, and how its captions are ranked anew. Then it finds `candidates` of them, or as many as
+    are asked for.
 
     `rerank` is an `Embedder`, or a name that `open_model` opens. Raises UserError for another kind of model, a number
     out of range, or a weight without an embedder.
@@ -87,18 +76,28 @@ def reranking(
         model = open_model(os.fspath(model))
     if not isinstance(model, Embedder):
         raise UserError(f"generation.rerank={name} does not compare photos with words: flickr8k_embedding does")
-    return rest, Reranking(model, float(weight), candidates)
+    asked = {name: rest[name] for name in ("num_captions", "num_samples") if rest.get(name) is not None}
+    require_whole("generation.", **asked)
+    most = max(asked.values(), default=1)
+    rest["num_samples" if "num_samples" in asked else "num_captions"] = max(candidates, most)
+    return rest, Reranking(model, float(weight), most)
 
 
 def reranked_split(
-    captioner: Any, ranking: Reranking, source: Any, split: str, *, vectors: Mapping[Any, NDArray], **options: Any
+    captioner: Any,
+    search: Callable,
+    ranking: Reranking,
+    source: Any,
+    split: str,
+    *,
+    vectors: Mapping[Any, NDArray],
+    **options: Any,
 ) -> tuple[list[Any], dict[Any, Caption]]:
-    """The examples of a split and the best caption of each, by the model's own search and then by the embedder.
+    """The examples of a split and the best caption of each, by a search of the model's and then by the embedder.
 
     `vectors`: those of its pictures, by id. `options` are those of `predict_split`.
     """
     task = captioner.task
-    search = captioner.strategy(ranking.options({}))
 
     def candidates(memory: Any, targets: Any) -> list[list[Caption]]:
         return task.describe(memory, search)
