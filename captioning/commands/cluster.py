@@ -89,6 +89,8 @@ def ray_data() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before it is imported: nothing is reported to anyone
     os.environ.setdefault("RAY_worker_niceness", "0")  # of a cluster that is started here: its actors are the work
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_DATA_LOG_LEVEL", "ERROR")  # its plan and its times are in the session's log
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # which else remarks on how its own Data start actors
     try:
         import ray
         import ray.data

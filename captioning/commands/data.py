@@ -45,7 +45,8 @@ def report(name: str, source: Source) -> bool:
     """Prints what is there, one line a split. -> whether that is everything."""
     source = innermost(source)  # of what is made of photos nothing can be missing but the photos
     root = getattr(source, "root", None)
-    print(f"{name}: {root if root is not None else 'made on demand, nothing to download'}")
+    place = root if root is not None else source.location or "made on demand, nothing to download"
+    print(f"{name}: {place}")
     level, found = log.level, []
     log.setLevel(logging.ERROR)  # what is left out is counted below
     try:

@@ -83,6 +83,7 @@ class Shards(Source):
         self.columns, self.texts = columns, None if texts is None else list(texts)
         self.on_missing, self.checks = on_missing, Checks(on_missing)
         self.pictures = index.Pictures(columns)
+        self.location = ", ".join(path for paths in self.given.values() for path in paths)
         first = os.path.basename(self.given["train"][0].rstrip("/")) or "shards"
         self.name = name or os.path.splitext(first)[0].replace("*", "").replace("{", "").replace("}", "") or "shards"
 

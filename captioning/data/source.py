@@ -32,6 +32,7 @@ class Source:
     official: Mapping[str, int] = {}
     archives: tuple[Archive, ...] = ()
     by_hand: str = ""
+    location: str = ""  # where pictures come from that are no files in a folder, for people
     buffer: int = 1000  # examples that are shuffled with each other, where they lie in `blocks`
     has_texts: bool = False  # whether some examples have captions and no picture: their `file` is empty
 

@@ -180,13 +180,16 @@ def test_workers_read_what_one_process_reads(tmp_path, kind):
     assert seen[0] == seen[1] and sorted(sum((ids for ids, _ in seen[0]), [])) == sorted(one.id for one in examples)
 
 
-def test_the_configurations_make_these_sources(tmp_path):
-    from captioning.commands.data import source_of
+def test_the_configurations_make_these_sources(tmp_path, capsys):
+    from captioning.commands.data import report, source_of
 
     tars(tmp_path)
     parquet(tmp_path)
     assert len(everything(source_of("webdataset", [f"shards={tmp_path}/*.tar"]))) == 15
     assert len(everything(source_of("parquet", [f"file={tmp_path}/0.parquet", "image_column=image"]))) == 5
+    report("webdataset", source_of("webdataset", [f"shards={tmp_path}/*.tar"]))
+    said = capsys.readouterr().out
+    assert f"webdataset: {tmp_path}/*.tar" in said and "webdataset: complete" in said
     wrong = {"_target_": "captioning.data.shards.WebDataset", "shards": f"{tmp_path}/*.tar", "buffer": 0}
     with pytest.raises(Exception, match="data.buffer=0"):
         instantiate(wrong)
