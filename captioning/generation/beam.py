@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import torch
@@ -10,7 +10,7 @@ import torch
 from captioning.decoders.base import Context, Decoder
 from captioning.errors import UserError
 from captioning.generation.constraints import limits
-from captioning.generation.forced import forced_words
+from captioning.generation.forced import Demands, forced_words
 from captioning.generation.output import Generated, generated
 from captioning.generation.search import Plan, Search
 from captioning.runtime.option_checks import require_number, require_whole
@@ -37,6 +37,7 @@ def beam(
     finished: Finished = "keep",
     max_words: int = 20,
     details: bool = False,
+    forced_words_of: Sequence[Demands] | None = None,
     **options: Any,
 ) -> Generated:
     """The `num_captions` best captions among `beam_size` hypotheses an image -> Generated with K = num_captions.
@@ -44,7 +45,7 @@ def beam(
     Captions are ranked by log-probability, divided by nothing ("none"), by their length ("average"), or by
     ((5 + length) / 6) ** alpha ("gnmt", Wu et al. 2016, arXiv:1609.08144); the length counts EOS. An image stops as
     soon as no unfinished hypothesis can enter its answer. With forced words there are `beam_size` hypotheses for
-    every number of words still to be forced.
+    every number of words still to be forced. `forced_words_of` forces those of each image on it alone.
 
     `finished` captions "keep" a place among the hypotheses as long as they are among the likeliest, or "release" it
     once they are finished, as in most code of the field, or stand "aside" from the beginning, as in transformers. Only
@@ -56,7 +57,7 @@ def beam(
     finished = "release" if finished == "aside" and beam_size == 1 else finished  # one hypothesis is greedy search
     plan = Plan(beam_size, 1, 0.0, num_captions, norms(length_normalisation, alpha, max_words), finished)
     options = {"max_words": max_words, **options}
-    return search(decoder, context, plan, num_captions, options, {**MEANINGLESS, **ONE_BEAM}, details)
+    return search(decoder, context, plan, num_captions, options, {**MEANINGLESS, **ONE_BEAM}, details, forced_words_of)
 
 
 def diverse_beam(
@@ -136,11 +137,12 @@ def search(
     options: Mapping[str, Any],
     meaningless: Mapping[str, str],
     details: bool,
+    forced_words_of: Sequence[Demands] | None = None,
 ) -> Generated:
     """Carries out a plan. Raises UserError where the options contradict it, or each other."""
     check_counts(num_captions, plan.width * plan.groups)
     allowed = limits("beam search", options, meaningless)
-    forced = forced_words(allowed, context.device)
+    forced = forced_words(allowed, len(context), context.device, forced_words_of)
     words, scores = Search(context, plan, allowed, forced).run(decoder, context)
     words, scores = words[:, :num_captions], scores[:, :num_captions]
     if forced and bool((scores[:, 0] == -torch.inf).any()):

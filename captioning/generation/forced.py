@@ -9,13 +9,17 @@ from itertools import product
 from typing import NamedTuple
 
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from captioning.errors import UserError
 from captioning.generation.constraints import Limits, check_word
+from captioning.text.vocabulary import PAD
 
 MAX_STATES = 4096
 
 Phrase = tuple[int, ...]
+Demands = Sequence[int | Sequence[int | Sequence[int]]]
 
 
 class Progress(NamedTuple):
@@ -75,6 +79,33 @@ class ForcedWords:
         return sum(shortest.values()) - max([0, *begun])
 
 
+class ForcedOfEach:
+    """The machines of B images, side by side: each has its own demands, or all the same."""
+
+    def __init__(self, machines: Sequence[ForcedWords]):
+        """Shorter ones are filled up with words that are never said, and states that nothing reaches."""
+        pad = nn.utils.rnn.pad_sequence
+        most = max(len(machine.words) for machine in machines)
+        tables = [F.pad(machine.table, (0, most - len(machine.words))) for machine in machines]
+        self.words = pad([machine.words for machine in machines], batch_first=True, padding_value=PAD)  # (B, F)
+        self.table = pad(tables, batch_first=True)  # (B, S, 1 + F)
+        self.remaining = pad([machine.remaining for machine in machines], batch_first=True)  # (B, S)
+        self.needed = max(machine.needed for machine in machines)
+
+    def keep(self, images: Tensor) -> None:
+        """Goes on with these images alone, by their places among those of now."""
+        self.words, self.table, self.remaining = self.words[images], self.table[images], self.remaining[images]
+
+    def after(self, states: Tensor, kinds: Tensor) -> Tensor:
+        """The states (B, R, W) behind rows in `states` (B, R), after words of `kinds` (W,), 0 for any other."""
+        rows = self.table.gather(1, states[..., None].expand(-1, -1, self.table.shape[2]))  # (B, R, 1 + F)
+        return rows[..., kinds]
+
+    def to_go(self, states: Tensor) -> Tensor:
+        """How many words are still to be forced in each state (B, ...)."""
+        return self.remaining.gather(1, states.flatten(1)).view(states.shape)
+
+
 def as_phrases(demand: int | Sequence[int | Sequence[int]]) -> list[Phrase]:
     """The alternatives of one demand, each a tuple of ids. Raises UserError for what is not ids of words."""
     alternatives = [demand] if isinstance(demand, int) else list(demand)
@@ -87,22 +118,34 @@ def as_phrases(demand: int | Sequence[int | Sequence[int]]) -> list[Phrase]:
     return phrases
 
 
-def forced_words(limits: Limits, device: torch.device) -> ForcedWords | None:
-    """The machine for `limits.forced_words`, None without any. Raises UserError where the limits contradict them."""
-    if not limits.forced_words:
+def forced_words(
+    limits: Limits, images: int, device: torch.device, of_each: Sequence[Demands] | None = None
+) -> ForcedOfEach | None:
+    """The machines for `limits.forced_words`, or for those `of_each` image in their place; None without any.
+
+    Raises UserError where the limits contradict them.
+    """
+    if of_each is None and not limits.forced_words or not images:
         return None
-    demands = [as_phrases(demand) for demand in limits.forced_words]
-    forced = _machine(tuple(map(tuple, demands)), device)
+    if of_each is None:
+        return ForcedOfEach([forced_machine(limits.forced_words, limits, device)] * images)
+    return ForcedOfEach([forced_machine(demands, limits, device) for demands in of_each])
+
+
+def forced_machine(forced: Demands, limits: Limits, device: torch.device) -> ForcedWords:
+    """The machine for these demands. Raises UserError where the limits contradict them."""
+    demands = [as_phrases(demand) for demand in forced]
+    machine = _machine(tuple(map(tuple, demands)), device)
     forbidden = set(limits.forbidden_words)
-    for phrases in forced.demands:
+    for phrases in machine.demands:
         if all(forbidden & set(phrase) for phrase in phrases):
             raise UserError("generation.forced_words and generation.forbidden_words name the same word")
     room = limits.max_words - len(limits.forced_prefix)
-    if forced.needed > room:
+    if machine.needed > room:
         raise UserError(
-            f"generation.forced_words needs {forced.needed} words and generation.max_words leaves {room}: raise it"
+            f"generation.forced_words needs {machine.needed} words and generation.max_words leaves {room}: raise it"
         )
-    return forced
+    return machine
 
 
 @lru_cache(maxsize=256)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -57,23 +56,26 @@ def with_named(
     options: Mapping[str, Any],
 ) -> tuple[Tensor, Tensor]:
     """The same for concepts `demands` (B, D), -1 for none, which a caption has to name all."""
-    groups = defaultdict(list)
+    images, forced = [], []
     for image, kinds in enumerate(demands.tolist()):
-        asked = tuple(kind for kind in kinds if kind >= 0 and concepts.phrases_of(kind))
+        asked = [kind for kind in kinds if kind >= 0 and concepts.phrases_of(kind)]
         if asked and not any(concepts.names_all(ids, asked) for ids in words[image].tolist()):
-            groups[asked].append(image)
-    if not groups:
+            images.append(image)
+            forced.append([concepts.phrases_of(kind) for kind in asked])
+    if not images:
         return words, scores
-    more = words.new_full((len(words), beam_size, words.shape[2]), PAD)
+    mine = torch.tensor(images, device=words.device)
+    found = beam(
+        decoder,
+        context.keep(mine),
+        beam_size=beam_size,
+        num_captions=beam_size,
+        forced_words_of=forced,
+        **options,
+    )
+    longest = max(words.shape[2], found.words.shape[2])
+    words, added = (F.pad(part, (0, longest - part.shape[2]), value=PAD) for part in (words, found.words))
+    more = words.new_full((len(words), beam_size, longest), PAD)
     gains = scores.new_full((len(words), beam_size), -torch.inf)
-    for asked, images in groups.items():
-        mine = torch.tensor(images, device=words.device)
-        forced = [concepts.phrases_of(kind) for kind in asked]
-        found = beam(
-            decoder, context.keep(mine), beam_size=beam_size, num_captions=beam_size, forced_words=forced, **options
-        )
-        longest = max(more.shape[2], found.words.shape[2])
-        more, words = (F.pad(part, (0, longest - part.shape[2]), value=PAD) for part in (more, words))
-        more[mine] = F.pad(found.words, (0, longest - found.words.shape[2]), value=PAD)
-        gains[mine] = found.scores
+    more[mine], gains[mine] = added, found.scores
     return torch.cat([words, more], 1), torch.cat([scores, gains], 1)

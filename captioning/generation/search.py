@@ -19,7 +19,7 @@ from captioning.decoders.base import Context, Decoder, State
 from captioning.generation.batch import FinishedCaptions, due
 from captioning.generation.candidates import best_words
 from captioning.generation.constraints import Limits, Rules
-from captioning.generation.forced import ForcedWords
+from captioning.generation.forced import ForcedOfEach
 from captioning.layers.masking import select_rows
 from captioning.text.vocabulary import BOS, EOS, PAD
 
@@ -82,7 +82,7 @@ class Candidates:
 class Search:
     """One beam search over one batch. `run` does it."""
 
-    def __init__(self, context: Context, plan: Plan, limits: Limits, forced: ForcedWords | None):
+    def __init__(self, context: Context, plan: Plan, limits: Limits, forced: ForcedOfEach | None):
         self.plan, self.limits, self.forced = plan, limits, forced
         self.device = context.device
         self.rules = Rules(limits, self.device)
@@ -106,6 +106,8 @@ class Search:
                     if not len(stay):
                         return self.answers.words, self.answers.scores
                     context, state = context.keep(stay), state.keep(stay)
+                    if self.forced:
+                        self.forced.keep(stay)
                     beams, ended = beams.keep(stay), ended.keep(stay)
                     rows, live = rows[stay], live[stay]
                 used = torch.arange(max(1, int(live.sum(1).max())), device=self.device).expand(len(live), -1)
@@ -132,9 +134,10 @@ class Search:
         total = logits.logsumexp(-1, keepdim=True)
         self.rules.apply(logits, beams.words[..., :step])
         if self.forced:
-            forcing = logits.index_select(-1, self.forced.words)  # (B, R, F)
-            logits.index_fill_(-1, self.forced.words, -torch.inf)
-            open_demands = self.forced.remaining[beams.forced] > 0
+            asked = self.forced.words[:, None].expand(-1, rows, -1)  # (B, R, F)
+            forcing = logits.gather(-1, asked)
+            logits.scatter_(-1, asked, -torch.inf)
+            open_demands = self.forced.to_go(beams.forced) > 0
             logits[..., EOS] = logits[..., EOS].masked_fill(open_demands, -torch.inf)
         # the words of earlier groups may all be among a row's best, and too dear
         aside = self.plan.finished == "aside"  # an end among a row's best is no loss to its other words
@@ -142,13 +145,13 @@ class Search:
         kind = torch.zeros(ids.shape[-1], dtype=torch.long, device=self.device)
         if self.forced:
             values = torch.cat([values, forcing], -1)
-            ids = torch.cat([ids, self.forced.words.expand(images, rows, -1)], -1)
-            kind = torch.cat([kind, 1 + torch.arange(len(self.forced.words), device=self.device)])
+            ids = torch.cat([ids, asked], -1)
+            kind = torch.cat([kind, 1 + torch.arange(asked.shape[-1], device=self.device)])
         scores = beams.scores[..., None] + (values - total).clamp(max=0)  # (B, R, words a row)
         state = remaining = torch.zeros_like(ids)
         if self.forced:
-            state = self.forced.table[beams.forced[..., None], kind]
-            remaining = self.forced.remaining[state]
+            state = self.forced.after(beams.forced, kind)  # (B, R, words a row)
+            remaining = self.forced.to_go(state)
             scores = scores.masked_fill(remaining > self.limits.max_words - step - 1, -torch.inf)
         row = torch.arange(rows, device=self.device).repeat_interleave(ids.shape[-1])
         group = beams.group[:, row]

@@ -118,3 +118,15 @@ def test_what_cannot_be_met_is_a_clear_error(table_case, options, named):
 def test_only_beams_can_be_led_to_words(table_case, generate):
     with pytest.raises(UserError, match="forced_words has no meaning .* generation=beam"):
         generate(table_case.decoder, table_case.context(), forced_words=[5])
+
+
+def test_each_image_says_what_is_forced_on_it_as_it_does_alone(any_case):
+    context = any_case.context()
+    of_each = [DEMANDS[i % len(DEMANDS)] for i in range(len(context))]
+    options = {"beam_size": 3, "num_captions": 3, "max_words": 8}
+    together = beam(any_case.decoder, context, forced_words_of=of_each, **options)
+    for image, demands in enumerate(of_each):
+        alone = beam(any_case.decoder, any_case.context().keep(torch.tensor([image])), forced_words=demands, **options)
+        length = min(alone.words.shape[2], together.words.shape[2])
+        assert torch.equal(alone.words[0, :, :length], together.words[image, :, :length])
+        torch.testing.assert_close(alone.scores[0], together.scores[image])
