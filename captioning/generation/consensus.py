@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from captioning.decoders.base import Context, Decoder
@@ -32,6 +33,7 @@ def consensus(
     familiar: float | None = None,
     unsupported: float = 0.0,
     naming: float = 0.0,
+    familiar_unsupported: float = 1.0,
     familiar_naming: float = 1.0,
     insist: float | None = None,
     together: bool = False,
@@ -53,7 +55,8 @@ def consensus(
     two memories or both, the photos outside.
     `familiar` is how alike the remembered photos are, from -1 to 1, to one of which both memories know as much: both
     weights then are shared out between them, by how much more or less alike they are to the photo at hand, and of
-    `unsupported` and `naming` less is left the more alike they are, down to `familiar_naming` (0 to 1) of it.
+    `unsupported` and `naming` less is left the more alike they are, down to the shares `familiar_unsupported` and
+    `familiar_naming` (0 to 1).
     A `RoutedDecoder` and a `DomainGate` have one memory for familiar photos, which alone counts there, and the other
     for all others. All other options are those of `beam`. Raises UserError for an option out of range, or a decoder
     that remembers nothing.
@@ -73,6 +76,7 @@ def consensus(
         "concept_weight": concept_weight,
         "unsupported": unsupported,
         "naming": naming,
+        "familiar_unsupported": familiar_unsupported,
         "familiar_naming": familiar_naming,
     }
     require_number("generation.", **counts, **({} if insist is None else {"insist": insist}))
@@ -96,19 +100,20 @@ def consensus(
     if words.numel() and routed:
         scores = scores + routed.ranked(reminded, words, weight, concept_weight, unsupported, naming)
     elif words.numel():
-        share, left = torch.ones(2, len(words), 1, device=words.device), 1.0
+        share, known = torch.ones(2, len(words), 1, device=words.device), torch.zeros(len(words), device=words.device)
         if familiar is not None and looks and concepts:
             known = (STEEPNESS * (reminded.likeness - familiar)).sigmoid()
             share = 2 * torch.stack([known, 1 - known])[..., None]
-            left = 1 - (1 - familiar_naming) * known[:, None]
         if looks:
             scores = scores + weight * share[0] * looks.agreement(reminded, words)
         if concepts:
             scores = scores + concept_weight * share[1] * concepts.agreement(inside, words)
             if unsupported:
-                scores = scores - left * unsupported * concepts.unsupported(inside, words)
+                scores = scores - left_of(familiar_unsupported, known) * unsupported * concepts.unsupported(
+                    inside, words
+                )
             if naming:
-                scores = scores + left * naming * concepts.salience(inside, words)
+                scores = scores + left_of(familiar_naming, known) * naming * concepts.salience(inside, words)
     best = best_positions(scores, num_captions)
     words, scores = words.gather(1, best[..., None].expand(-1, -1, words.shape[-1])), scores.gather(1, best)
     if isinstance(decoder, DomainGate) and words.numel():
@@ -122,6 +127,12 @@ def consensus(
             words[images] = F.pad(told.words, (0, longest - told.words.shape[2]), value=PAD)
             scores[images] = told.scores
     return generated(decoder, context, words, scores, details)
+
+
+def left_of(share: float, known: Tensor) -> Tensor:
+    """What is left of a weight for images that are so well `known` (B,), 0 to 1, if `share` is left for the best known.
+    -> (B, 1)."""
+    return 1 - (1 - share) * known[:, None]
 
 
 def _named_by(decoder: Decoder, context: Any) -> tuple[ConceptRetrievalDecoder, ConceptRetrievalContext] | None:

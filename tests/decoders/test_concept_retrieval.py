@@ -179,16 +179,20 @@ def test_a_photo_like_those_remembered_is_judged_by_them_and_another_by_what_it_
 
 
 def test_of_naming_and_doubt_less_is_left_the_more_familiar_a_photo_is():
-    seen = image(("dog", 0.9))
+    seen = image(("dog", 0.5))
     decoder = both(torch.randn(2, VISUAL_WIDTH, generator=torch.Generator().manual_seed(4)))
     none = {"weight": 0.0, "concept_weight": 0.0}
     plain = search(decoder, seen, **none)
     inside = decoder.prepare(seen).own
-    gains = 3.0 * decoder.decoder.salience(inside, plain.words) - 0.7 * decoder.decoder.unsupported(inside, plain.words)
-    assert gains.unique().numel() > 1
-    for familiar, left in ((-9.0, 0.25), (9.0, 1.0), (None, 1.0)):
-        ours = search(decoder, seen, naming=3.0, unsupported=0.7, familiar=familiar, familiar_naming=0.25, **none)
-        assert_same(ours.scores, (plain.scores + left * gains).sort(descending=True).values, 1e-4)
+    named = 3.0 * decoder.decoder.salience(inside, plain.words)
+    doubted = 0.7 * decoder.decoder.unsupported(inside, plain.words)
+    assert named.unique().numel() > 1 and doubted.any()
+    options = {"naming": 3.0, "unsupported": 0.7, "familiar_naming": 0.25, "familiar_unsupported": 0.5, **none}
+    for familiar, of_naming, of_doubt in ((-9.0, 0.25, 0.5), (9.0, 1.0, 1.0), (None, 1.0, 1.0)):
+        ours = search(decoder, seen, familiar=familiar, **options)
+        assert_same(
+            ours.scores, (plain.scores + of_naming * named - of_doubt * doubted).sort(descending=True).values, 1e-4
+        )
 
 
 @pytest.mark.parametrize("option", ["weight", "concept_weight", "unsupported", "familiar_naming"])

@@ -39,6 +39,7 @@ class GenerationOptions(TypedDict, total=False):
     familiar: float | None
     unsupported: float
     naming: float
+    familiar_unsupported: float
     familiar_naming: float
     insist: float | None
     together: bool
