@@ -85,6 +85,6 @@ def write_page(path: Path, folder: Path, found: list, title: str) -> None:
     page = PhotoPage(title)
     for each in found:
         file = folder / each.name
-        picture = spectrogram_picture(Sound.open(file)) if is_sound(file) else as_picture(file, SIDE)
+        picture = spectrogram_picture(Sound.open(file, confined=True)) if is_sound(file) else as_picture(file, SIDE)
         page.add_found(each.name, picture, each.score)
     page.write(path)

@@ -16,17 +16,23 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from captioning.errors import UserError
 from captioning.files.regular import one_line, open_regular
 from captioning.media.images import MAX_PIXELS, ImageError, open_image
+from captioning.media.sound_file import LONGEST, SoundError, decoded
+from captioning.media.sound_file import TIME_LIMIT as SECONDS_OF_SOUND
 from captioning.media.video_file import MAX_PIXELS_IN_ALL, TIME_LIMIT, ClipError, VideoFile
 from captioning.media.video_stream import PATIENCE
 
 MOST_MESSAGE = 1 << 24
+SLACK = 60.0  # seconds of sound that the last frame of a recording may be longer than it should
 POSSIBLE = os.name == "posix" and hasattr(socket, "send_fds")
 PROGRAM = """
 import json, socket, sys
@@ -184,6 +190,21 @@ def open_confined_image(
         picture = reader.picture(width, height)
         _part(reader, answer)
         return picture
+
+
+def confined_sound(path: str | os.PathLike[str], rate: int, *, limit: float = SECONDS_OF_SOUND) -> NDArray[np.float32]:
+    """As `decoded`, in a process with limits. Raises SoundError, also where it takes more than `limit` seconds."""
+    if not POSSIBLE:
+        return decoded(Path(path), rate)
+    name = one_line(os.fspath(path))
+    with open_regular(path, "recording", SoundError) as file, READERS.one(SoundError, name, limit) as reader:
+        reader.ask({"kind": "sound", "name": name, "rate": rate, "seconds": limit}, file)
+        answer = _answer(reader, SoundError)
+        if not 0 <= answer["samples"] <= (LONGEST + SLACK) * rate:
+            raise ReaderGone
+        samples = np.frombuffer(reader.bytes(4 * answer["samples"]), np.float32)
+        _part(reader, answer)
+        return samples
 
 
 class ConfinedVideo(VideoFile):

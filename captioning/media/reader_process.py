@@ -1,4 +1,4 @@
-"""A process that reads photos and clips for another one, and can do nothing else: the far end of `confined`.
+"""A process that reads photos, clips and sounds for another one, and can do nothing else: the far end of `confined`.
 
 It is handed one open file at a time over a socket, may open no other, write none, and has limits of memory and of
 time. What it says is numbers and pixels; nobody unpickles anything.
@@ -23,10 +23,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
+import numpy as np
 from PIL import Image
 
 from captioning.errors import UserError
 from captioning.media.images import open_image
+from captioning.media.sound_file import decoded_file
 from captioning.media.video_file import VideoFile
 
 LENGTH = struct.Struct(">I")
@@ -90,7 +92,8 @@ def serve(connection: socket.socket) -> None:
         _give_seconds(asked["seconds"])
         with io.BufferedReader(raw) as file:
             try:
-                answer, pixels = (_photo if asked["kind"] == "photo" else _clip)(connection, file, asked)
+                read = {"photo": _photo, "clip": _clip, "sound": _sound}[asked["kind"]]
+                answer, pixels = read(connection, file, asked)
             except UserError as error:
                 answer, pixels = {"error": str(error)}, ()
             except EOFError:
@@ -122,6 +125,11 @@ def _clip(connection: socket.socket, file: BinaryIO, asked: dict[str, Any]) -> t
     places = {at: number for number, at in enumerate(frames)}
     sizes = [[at, *picture.size] for at, picture in frames.items()]
     return {"frames": sizes, "order": [places[at] for at, _ in seen]}, [one.tobytes() for one in frames.values()]
+
+
+def _sound(connection: socket.socket, file: BinaryIO, asked: dict[str, Any]) -> tuple[dict[str, Any], Sequence[bytes]]:
+    samples = decoded_file(file, asked["name"], asked["rate"])
+    return {"samples": len(samples)}, [samples.astype(np.float32, copy=False).tobytes()]
 
 
 def _settle() -> None:

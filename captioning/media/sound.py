@@ -11,14 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from captioning.errors import UserError
-from captioning.files.regular import one_line, open_regular
-
-LONGEST = 600.0  # seconds of a file that are read at most
-TIME_LIMIT = 10.0  # seconds of work that reading one file may take
-
-
-class SoundError(UserError):
-    """A recording that cannot be read. The message is one line: the file, what is wrong with it, the remedy."""
+from captioning.files.regular import one_line
+from captioning.media.confined import confined_sound
+from captioning.media.sound_file import SoundError, decoded
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +28,11 @@ class Sound:
     name: str
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Sound:
-        """The sound of a file, its first ten minutes at most. Nothing is opened yet."""
-        return cls(lambda rate: decoded(Path(path), rate), os.fspath(path))
+    def open(cls, path: str | os.PathLike[str], *, confined: bool = False) -> Sound:
+        """The sound of a file, its first ten minutes at most; of a stranger's, read in a process with limits, where it
+        is `confined`. Nothing is opened yet."""
+        read = confined_sound if confined else decoded
+        return cls(lambda rate: read(Path(path), rate), os.fspath(path))
 
     @classmethod
     def of(cls, samples: NDArray | Sequence[float], rate: int, *, name: str = "a sound") -> Sound:
@@ -75,47 +72,3 @@ def resampled(samples: NDArray[np.float32], rate: int, wanted: int) -> NDArray[n
     resampler = av.AudioResampler(format="flt", layout="mono", rate=wanted)
     parts = [out.to_ndarray()[0] for each in (frame, None) for out in resampler.resample(each)]
     return np.concatenate(parts) if parts else samples[:0]
-
-
-def decoded(path: Path, rate: int) -> NDArray[np.float32]:
-    """The first sound stream of a file as mono samples (n,). What is damaged behind its begin is left out.
-
-    Only containers of one recording are opened, and nothing that refers to other files. Raises SoundError.
-    """
-    import av
-
-    from captioning.media.video_stream import CONTAINERS, TimeUp, WatchedFile
-
-    def refuse(*_: object) -> None:
-        raise PermissionError("it refers to other files")
-
-    name = one_line(os.fspath(path))
-    closed = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "none", "enable_drefs": "0"}
-    parts: list[NDArray[np.float32]] = []
-    with open_regular(path, "recording", SoundError) as file:
-        try:
-            watched = WatchedFile(file, TIME_LIMIT)
-            with av.open(watched, timeout=watched.wall_limit, io_open=refuse, options=closed) as container:
-                if not container.streams.audio:
-                    raise SoundError(f"{name} has no sound in it. Name a recording, or a clip with sound.")
-                resampler, length = av.AudioResampler(format="flt", layout="mono", rate=rate), 0
-                try:
-                    for frame in container.decode(container.streams.audio[0]):
-                        watched.check()
-                        parts += [out.to_ndarray()[0] for out in resampler.resample(frame)]
-                        length += len(parts[-1]) if parts else 0
-                        if length > LONGEST * rate:
-                            break
-                    parts += [out.to_ndarray()[0] for out in resampler.resample(None)]
-                except av.FFmpegError:
-                    if not parts:
-                        raise
-        except SoundError:
-            raise
-        except TimeUp:
-            raise SoundError(f"{name} takes more than {TIME_LIMIT:g} seconds to read. Shorten it.") from None
-        except Exception as error:  # a damaged header reaches arbitrary places of FFmpeg and PyAV
-            reason = one_line(str(error)) or type(error).__name__
-            raise SoundError(f"{name} is no recording, or damaged ({reason}). Copy it again.") from error
-    found = np.concatenate(parts) if parts else np.zeros(0, np.float32)
-    return np.nan_to_num(found, posinf=0.0, neginf=0.0)

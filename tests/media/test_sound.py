@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from captioning.errors import UserError
+from captioning.media import confined
 from captioning.media.depth_map import DepthMap
 from captioning.media.sound import Sound
 from captioning.media.spectrogram import filters, log_mel
@@ -73,6 +74,39 @@ def test_a_file_that_breaks_off_gives_what_came_before(tmp_path):
     path = write(tmp_path / "a.flac", tone(440, 4.0), RATE, "flac", "s16")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert np.abs(Sound.open(path).samples(RATE, 0.5)).max() > 0.2
+
+
+@pytest.mark.skipif(not confined.POSSIBLE, reason="this system hands no open files to other processes")
+@pytest.mark.parametrize(
+    ("name", "codec", "form"), [("a.wav", "pcm_s16le", "s16"), ("a.flac", "flac", "s16"), ("a.mp3", "mp3", "s16p")]
+)
+def test_a_confined_reader_hears_the_same(tmp_path, name, codec, form):
+    path = write(tmp_path / name, tone(440), 44_100, codec, form)
+    ours, theirs = (Sound.open(path, confined=c).samples(RATE, 0.3) for c in (True, False))
+    np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.skipif(not confined.POSSIBLE, reason="this system hands no open files to other processes")
+def test_a_confined_reader_says_the_same_of_what_is_wrong_and_dies_alone(tmp_path, monkeypatch):
+    (tmp_path / "bad.wav").write_bytes(b"RIFF no sound")
+    for path in (tmp_path / "bad.wav", tmp_path / "none.wav", tmp_path):
+        said = []
+        for confine in (True, False):
+            with pytest.raises(UserError) as caught:
+                Sound.open(path, confined=confine).samples(RATE, 1.0)
+            said.append(str(caught.value))
+        assert said[0] == said[1]
+    path = write(tmp_path / "a.wav", tone(440), RATE, "pcm_s16le", "s16")
+    with monkeypatch.context() as patched:
+        crash = (
+            "import captioning.media.reader_process as r\nr._sound = lambda *_: __import__('os').abort()\nserve(socket"
+        )
+        patched.setattr(confined, "PROGRAM", confined.PROGRAM.replace("serve(socket", crash))
+        patched.setattr(confined, "READERS", readers := confined.Readers())
+        with pytest.raises(UserError, match="a.wav cannot be read"):
+            Sound.open(path, confined=True).samples(RATE, 1.0)
+        readers.close()
+    assert len(Sound.open(path, confined=True).samples(RATE, 1.0)) == RATE
 
 
 @pytest.mark.parametrize("samples", [[], np.zeros((2, 2, 2)), [np.nan]])

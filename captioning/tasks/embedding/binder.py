@@ -98,7 +98,7 @@ def as_sensed(name: str, given: Any) -> Any:
     if isinstance(given, kind):
         return given
     if isinstance(given, (str, os.PathLike)):
-        return kind.open(given)
+        return Sound.open(given, confined=True) if name == "sound" else DepthMap.open(given)
     if name == "sound" and isinstance(given, tuple) and len(given) == 2:
         return Sound.of(*given)
     if name == "depth":
