@@ -83,6 +83,7 @@ class Shards(Source):
         self.columns, self.texts = columns, None if texts is None else list(texts)
         self.on_missing, self.checks = on_missing, Checks(on_missing)
         self.pictures = index.Pictures(columns)
+        self.captioned: dict[str, list[Example]] = {}  # by split, what is silent left out
         self.location = ", ".join(path for paths in self.given.values() for path in paths)
         first = os.path.basename(self.given["train"][0].rstrip("/")) or "shards"
         self.name = name or os.path.splitext(first)[0].replace("*", "").replace("{", "").replace("}", "") or "shards"
@@ -159,11 +160,13 @@ class Shards(Source):
         known = split_name(str(split))
         if known not in self.splits:
             raise UserError(f"{self.name} has no split {split!r}. Its splits are {', '.join(self.splits)}.")
-        found = self.checks.captioned(self.name, self.indexed[known], known)
-        if not found:
-            remedy = f"data.{known}_shards or data.{known}_fraction" if known != "train" else "other shards"
-            raise UserError(f"{self.name}: split {known} has no captioned photo. Name {remedy}.")
-        return found
+        if known not in self.captioned:
+            found = self.checks.captioned(self.name, self.indexed[known], known)
+            if not found:
+                remedy = f"data.{known}_shards or data.{known}_fraction" if known != "train" else "other shards"
+                raise UserError(f"{self.name}: split {known} has no captioned photo. Name {remedy}.")
+            self.captioned[known] = found
+        return list(self.captioned[known])
 
     def blocks(self, examples: Sequence[Example]) -> list[tuple[int, int]]:
         """What lies together and is best read together: a shard, or of a table a part of it."""
