@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import make_golden
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_model import pictures
 
 import captioning
@@ -23,6 +25,13 @@ def test_a_bundle_of_format_1_loads_and_says_what_it_said():
     captions = captioning.load(GOLDEN / "bundle_1").caption(pictures(6))
     assert [one.text for one in captions] == [one["caption"] for one in read("bundle_1.json")]
     assert [one.score for one in captions] == pytest.approx([one["score"] for one in read("bundle_1.json")], abs=1e-3)
+
+
+def test_a_bundle_that_borrows_its_encoder_loads_and_finds_what_it_found():
+    embedder, golden = captioning.load(GOLDEN / "bundle_2_lent"), read("bundle_2_lent.json")
+    assert not [name for name in load_file(GOLDEN / "bundle_2_lent/weights.safetensors") if name.startswith("encoder.")]
+    np.testing.assert_allclose(embedder.embed(pictures(3)), golden["images"], atol=1e-3)
+    np.testing.assert_allclose(embedder.embed_text(make_golden.TEXTS), golden["texts"], atol=1e-3)
 
 
 def test_a_store_of_format_1_is_read_and_fits_the_encoder_that_filled_it():

@@ -1,6 +1,6 @@
 """Writes what the formats of today look like and what is said through them, for tests that hold later versions to it.
 
-    python tests/golden/make_golden.py [NAME ...]     of bundle, store, shipped, training
+    python tests/golden/make_golden.py [NAME ...]     of bundle, lent, store, shipped, training
 
 Nothing here is written again when code moves: a golden file is made once, when a format is new.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent / "support")]
+TEXTS = ["a red dog", "the cat sits on grass"]
 RUNS = {
     "show_and_tell": [],
     "self_critical": ["objective=self_critical", "objective.num_samples=3"],
@@ -32,6 +33,23 @@ def bundle() -> None:
     captions = captioning.load(folder).caption(pictures(6))
     said = [{"caption": one.text, "score": round(one.score, 5)} for one in captions]
     write("bundle_1.json", said)
+
+
+def lent() -> None:
+    """A bundle of format 2 of another task, whose encoder is bundle_1's; where it has pictures and texts."""
+    from tiny_embedder import tiny_task
+    from tiny_model import pictures
+
+    import captioning
+    from captioning.models.bundle import Bundle, load_bundle, save_bundle
+
+    lender = load_bundle(HERE / "bundle_1")
+    own = Bundle(lender.encoder, lender.encoder_config, tiny_task())
+    shutil.rmtree(HERE / "bundle_2_lent", ignore_errors=True)
+    save_bundle(HERE / "bundle_2_lent", own, card="# tiny", half=True, encoder_of="bundle_1")
+    embedder = captioning.load(HERE / "bundle_2_lent")
+    images, texts = embedder.embed(pictures(3)), embedder.embed_text(TEXTS)
+    write("bundle_2_lent.json", {"images": images.round(5).tolist(), "texts": texts.round(5).tolist()})
 
 
 def store() -> None:
@@ -95,5 +113,5 @@ def write(name: str, content) -> None:
 
 
 if __name__ == "__main__":
-    for part in sys.argv[1:] or ("bundle", "store", "shipped", "training"):
+    for part in sys.argv[1:] or ("bundle", "lent", "store", "shipped", "training"):
         globals()[part]()
