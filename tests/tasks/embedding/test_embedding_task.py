@@ -9,14 +9,17 @@ from tiny_embedder import TASK, saved_embedder, tiny_embedder, tiny_task
 from tiny_runs import TINY, configuration
 
 from captioning.data.choices import ChoiceExample
+from captioning.data.synthetic.scenes import Scenes
+from captioning.encoders.grid import GridEncoder
 from captioning.errors import UserError
 from captioning.example import Example
 from captioning.memory import VisualMemory
 from captioning.metrics.retrieval import ranks, recall_table
 from captioning.models.bundle import load_bundle
 from captioning.tasks.embedding.embedder import Embedder
-from captioning.tasks.embedding.task import rows_of
+from captioning.tasks.embedding.task import Embedding, rows_of
 from captioning.tasks.load import load
+from captioning.training.model_parts import part_of
 from captioning.training.train import train
 
 CAPTIONS = [("a dog runs", "the dog"), ("a red ball",), ("the cat sits on grass", "a cat", "two cat"), ("water",)]
@@ -185,3 +188,25 @@ def test_the_parts_of_a_task_are_its_configuration():
         **TASK,
         "dropout": 0.3,
     }
+
+
+def test_a_transformer_of_patches_learns_from_pixels_which_sentence_is_of_which_picture():
+    world = Scenes(val=12, size=64, objects=(1, 1), told_apart=True)
+    examples = world.examples("val")
+    torch.manual_seed(0)
+    encoder = GridEncoder(backbone="test_vit", size=64, weights="none", finetune=True).train()
+    seen = encoder.collate([encoder.read(world.image(example)) for example in examples])
+    still = {"width": 32, "dropout": 0.0, "image": {**TASK["image"], "dropout": 0.0}}
+    task = Embedding(**{**TASK, **still})
+    task.fit(examples)
+    task.build(encoder, part_of)
+    optimizer = torch.optim.AdamW([*encoder.parameters(), *task.train().parameters()], lr=4e-3)
+    words, ids = task.targets(examples, 0), [example.id for example in examples]
+    for _ in range(120):
+        optimizer.zero_grad()
+        task.loss(encoder(seen), words, ids)[0].backward()
+        optimizer.step()
+    with torch.no_grad():
+        found = task.eval().predict(encoder.eval()(seen), words)
+    scores = task.score(dict(zip(ids, found, strict=True)), examples).corpus
+    assert scores["i2t R@1"] > 0.7 and scores["t2i R@1"] > 0.7  # a twelfth by chance
