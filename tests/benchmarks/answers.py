@@ -1,7 +1,7 @@
 """What further questions about a photo cost: python tests/benchmarks/answers.py [MODEL]
 
 A photo with twenty questions beside the same photo with one, in turns, in processor time of one thread. MODEL is one
-that answers; without it, both heads of random weights behind the default encoder.
+that answers; without it, every head of random weights behind the default encoder.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ QUESTIONS, TURNS, GOAL = 20, 9, 1.3
 HEADS = {
     "up_down": {"_target_": "captioning.heads.answers.UpDownAnswers"},
     "co_attention": {"_target_": "captioning.heads.answers.CoAttention"},
+    "film": {"_target_": "captioning.heads.film.FiLMAnswers"},
+    "film_without_convolutions": {"_target_": "captioning.heads.film.FiLMAnswers", "kernel": 1, "pool": "sum"},
 }
 
 
