@@ -144,17 +144,23 @@ def described(work: Work) -> tuple[Work, dict[str, Any]]:
     """The work with the model's place and name settled, and what makes its outputs, for the manifest."""
     from captioning.tasks.load import is_of_hub
 
-    model = default_model() if work.model is None else work.model
-    digest = None
-    if not is_of_hub(model):
-        folder = find_model(model)
+    def settled(name: str) -> tuple[str, str | None]:
+        """Where a model is, wherever it is asked for, and the digest of its weights; of the hub the name."""
+        if is_of_hub(name):
+            return name, None
+        folder = Path(find_model(name)).absolute()
         with open(folder / "weights.safetensors", "rb") as weights:
-            digest = _digest(weights)
-        work = replace(work, model=str(Path(folder).absolute()))
-    called = str(model) if "/" not in str(model) else Path(str(model)).name
+            return str(folder), _digest(weights)
+
+    model = str(default_model() if work.model is None else work.model)
+    called = model if "/" not in model else Path(model).name
+    place, digest = settled(model)
     about = {"captioning": __version__, "model": called, "weights": digest, "options": dict(work.options)}
     about |= {"format": work.format, "precision": work.precision, "min_confidence": work.min_confidence}
-    return replace(work, called=called), about
+    options = dict(work.options)
+    if "rerank" in options:
+        options["rerank"], about["rerank_weights"] = settled(str(options["rerank"]))
+    return replace(work, model=place, called=called, options=options), about
 
 
 def _digest(file: Any) -> str:

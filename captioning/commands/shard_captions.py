@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from captioning.commands.caption import sure_enough
@@ -102,7 +103,10 @@ def caption_shards(captioner: Any, shards: Iterable[tuple[Shard, str]], work: Wo
             elif one.written == one.read:
                 yield []  # nobody else would look whether it is done
 
-    constant = {"model": work.called, "options": json.dumps(dict(work.options), sort_keys=True)}
+    told = dict(work.options)
+    if "rerank" in told and Path(told["rerank"]).is_absolute():  # where it is here is nobody's business
+        told["rerank"] = Path(told["rerank"]).name
+    constant = {"model": work.called, "options": json.dumps(told, sort_keys=True)}
     try:
         for batch in captioner.stream_batches(batches(), look=_picture, **work.options):
             for (one, record), found in batch:
