@@ -77,6 +77,7 @@ def run(
         finally:
             if not is_remote(folder) or sys.exc_info()[0] is None:
                 summarise(folder, about, format)
+        remove_torn(folder)  # of actors that were lost at their work, which others did again
         seconds = time.monotonic() - began
         speed = f" in {seconds:.0f} s ({rows / seconds:.1f} rows/s)" if rows else ""
         counts = f"{len(shards) - len(todo):,} were done, {failed:,} could not be read, {wrong:,} rows are errors"
@@ -171,7 +172,7 @@ def _digest(file: Any) -> str:
 
 
 def remove_torn(folder: str) -> None:
-    """Removes what a run that was killed left of outputs it was writing; nobody else writes here meanwhile."""
+    """Removes what a run or an actor that was killed left of outputs it was writing; nobody else writes meanwhile."""
     if is_remote(folder):
         return
     for ending in (*ENDINGS.values(), STATS, "manifest.json"):
