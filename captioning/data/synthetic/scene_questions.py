@@ -6,7 +6,7 @@ knows nothing; `captioning data check scene_questions` tells how much.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from itertools import permutations, product
 
@@ -21,6 +21,7 @@ from captioning.errors import UserError
 from captioning.example import Example
 
 KINDS = ("exists", "count", "colour", "shape", "relation", "comparison", "more")
+FURTHER_KINDS = ("size", "place")  # that ask directly for what comparisons and relations need
 MOVING_KINDS = ("motion", "order", "what moves")
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 DOES = {
@@ -41,18 +42,23 @@ Asked = tuple[str, str]  # a question and its answer
 class SceneQuestions(Scenes):
     """The scenes of `Scenes` with at most `questions` questions each, of every kind in KINDS where a scene allows it.
 
-    What is held out from training is never asked about in training either. Other options are those of `Scenes`.
+    What is held out from training is never asked about in training either. `kinds` are others than KINDS, those of
+    FURTHER_KINDS among them; pictures stay the same. Other options are those of `Scenes`.
     """
 
     things = "questions"
     metrics = ("exact",)
 
-    def __init__(self, *, questions: int = 8, **options) -> None:
+    def __init__(self, *, questions: int = 8, kinds: Sequence[str] = KINDS, **options) -> None:
         super().__init__(**options)
-        self.questions = check_questions(questions)
+        self.questions, self.kinds = check_questions(questions), tuple(kinds)
+        known = (*KINDS, *FURTHER_KINDS)
+        if not self.kinds or not set(self.kinds) <= set(known):
+            raise UserError(f"data.kinds={list(kinds)}: name some of {', '.join(known)}")
 
     def _example(self, number: int, split: str) -> QuestionedExample:
-        pairs = ask(self.scene(number), Dice("questions", self.seed, number), unseen=split_of(number) == "unseen")
+        dice = Dice("questions", self.seed, number)
+        pairs = ask(self.scene(number), dice, unseen=split_of(number) == "unseen", kinds=self.kinds)
         return asked(super()._example(number, split), pairs, self.questions)
 
 
@@ -93,7 +99,7 @@ def answer_type(answer: str) -> str:
     return "yes/no" if answer in ("yes", "no") else "number" if answer in NUMBERS else "other"
 
 
-def ask(scene: Scene, dice: Dice, *, unseen: bool) -> list[tuple[str, Asked]]:
+def ask(scene: Scene, dice: Dice, *, unseen: bool, kinds: Iterable[str] = KINDS) -> list[tuple[str, Asked]]:
     """Two questions of every kind that fits the scene, in a random order; none is asked twice."""
     makers = {
         "exists": lambda: _exists(scene, dice, unseen),
@@ -103,8 +109,10 @@ def ask(scene: Scene, dice: Dice, *, unseen: bool) -> list[tuple[str, Asked]]:
         "relation": lambda: _relation(scene, dice),
         "comparison": lambda: _comparison(scene, dice),
         "more": lambda: _more(scene, dice),
+        "size": lambda: _size(scene, dice),
+        "place": lambda: _place(scene, dice),
     }
-    found = [(kind, makers[kind]()) for kind in KINDS for _ in range(2)]
+    found = [(kind, makers[kind]()) for kind in kinds for _ in range(2)]
     kept = {pair[0]: (kind, pair) for kind, pair in found if pair is not None}
     return dice.sample(list(kept.values()), len(kept))
 
@@ -198,6 +206,21 @@ def _comparison(scene: Scene, dice: Dice) -> Asked | None:
     word = dice.pick(("larger", "smaller"))
     answer = "yes" if (one.size == "large") == (word == "larger") else "no"
     return f"{_is(one)} the {_those(one)} {word} than the {_those(other)}?", answer
+
+
+def _size(scene: Scene, dice: Dice) -> Asked:
+    group = dice.pick(scene.groups)
+    return f"what size {_is(group)} the {_those(group)}?", group.size
+
+
+def _place(scene: Scene, dice: Dice) -> Asked | None:
+    """At which end of the row or column of groups one is."""
+    if len(scene.groups) < 2:
+        return None
+    ends = ("left", "right") if scene.horizontal else ("top", "bottom")
+    end = dice.pick((0, 1))
+    group = scene.groups[-end]
+    return f"where {_is(group)} the {_those(group)}?", ends[end]
 
 
 def _more(scene: Scene, dice: Dice) -> Asked | None:
