@@ -15,13 +15,14 @@ from captioning.data.question_table import QuestionTable
 from captioning.data.questions import all_questions
 from captioning.data.synthetic.rendering import COLOURS, SHAPES
 from captioning.data.synthetic.scene_questions import (
+    FURTHER_KINDS,
     KINDS,
     MOVING_KINDS,
     NUMBERS,
     MovingSceneQuestions,
     SceneQuestions,
 )
-from captioning.data.synthetic.scenes import HELD_OUT
+from captioning.data.synthetic.scenes import HELD_OUT, SIZES
 from captioning.errors import UserError
 
 
@@ -267,6 +268,12 @@ def truth(scene, question):
         return next(colour for colour, shape in kinds if shape in words)
     if question.startswith("what shape") and not named:
         return next(shape for colour, shape in kinds if colour in words)
+    if question.startswith("what size"):
+        return next(name for name, share in SIZES.items() if share == width[named[0]])
+    if question.startswith("where"):
+        axis, ends = (0, ("left", "right")) if scene.horizontal else (1, ("top", "bottom"))
+        others = [place[axis] for kind, places in where.items() if kind != named[0] for place in places]
+        return ends[max(place[axis] for place in where[named[0]]) > min(others)]
     if question.startswith("what"):
         meant = {kind for kind in kinds if kind != named[0] and beside(kind, named[0])}
         (kind,) = meant
@@ -279,6 +286,19 @@ def test_answers_follow_from_what_is_drawn(world):
         scene = world.scene(example.id)
         for question in example.questions:
             assert question.answer == truth(scene, question.text), (example.id, question.text)
+
+
+def test_size_and_place_are_asked_where_they_are_wanted(world):
+    more = SceneQuestions(train=300, val=1, test=1, unseen=0, questions=18, kinds=(*KINDS, *FURTHER_KINDS))
+    found = more.examples("train")
+    assert {one.kind for one in all_questions(found)} == {*KINDS, *FURTHER_KINDS}
+    assert [one.id for one in found] == [one.id for one in world.examples("train")[:300]]
+    for example in found:
+        for question in example.questions:
+            if question.kind in FURTHER_KINDS:
+                assert question.answer == truth(more.scene(example.id), question.text), (example.id, question.text)
+    with pytest.raises(UserError, match="data.kinds=.*name some of exists, .*place"):
+        SceneQuestions(kinds=["taste"])
 
 
 def test_every_kind_is_asked_and_nothing_held_out_in_training(world):
