@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -84,7 +85,8 @@ def answer(
         raise UserError(f"{model} does not answer questions. Name a model that does: --model runs/NAME/model")
     remark(answerer.task, dict.fromkeys(text for one in asked for text in one.questions))
     alone = len(asked) == 1 and len(asked[0].questions) == 1
-    drawing = Drawings(attention, moving=answerer.encoder.takes == "clip") if attention else None
+    moving = answerer.encoder.takes == "clip"
+    drawing = Drawings(attention, [one.file for one in asked], moving=moving) if attention else None
     failures = 0
     found = answerer.stream(((one.file, one.questions) for one in asked), top=top, batch_size=batch_size)
     for one, (_, answers) in zip(asked, found, strict=True):
@@ -200,13 +202,15 @@ class Drawings:
     Those of `dog.jpg` are `dog.png`, `dog-2.png`, ... in the order of its questions.
     """
 
-    def __init__(self, folder: Path, *, moving: bool):
-        """Makes the folder. `moving` says that the model sees clips alone. Raises UserError where that cannot be."""
+    def __init__(self, folder: Path, photos: Iterable[Path], *, moving: bool):
+        """Makes the folder for drawings of `photos`, none of which is drawn over. `moving` says that the model sees
+        clips alone. Raises UserError where the folder cannot be made."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"--attention {folder}: {error.strerror}. Choose a folder that can be written") from None
         self.folder, self.moving = folder, moving
+        self.photos = {os.path.realpath(photo) for photo in photos}
         self.taken: set[str] = set()
         self.warned = False
 
@@ -228,6 +232,8 @@ class Drawings:
         picture = as_picture(file, 2 * PANEL)
         for one in answers:
             path = self.folder / f"{unused_name(file.stem, self.taken)}.png"
+            if os.path.realpath(path) in self.photos:
+                raise UserError(f"--attention: {path} is one of the photos, and would be lost. Name another folder")
             try:
                 attention_strip(picture, [one.text], one.attention[None], one.boxes, None, panel=PANEL).save(path)
             except (OSError, ValueError) as error:  # no space; or tokens that are no regions and no square of cells

@@ -144,6 +144,9 @@ def test_where_was_looked_is_drawn_for_each_question(model, photos):
 def test_where_a_clip_was_looked_at_is_not_drawn_as_if_it_were_a_photo(model, photos):
     first, second = pictures(2)
     first.save(photos / "moving.gif", save_all=True, append_images=[second], duration=100)
+    before = (photos / "a.png").read_bytes()
+    found = answer(photos / "a.png", "is it red?", "--attention", photos, model=model)
+    assert found.exit_code == 1 and "one of the photos" in found.stderr and (photos / "a.png").read_bytes() == before
     found = answer(photos / "moving.gif", "is it red?", "--attention", photos / "seen", model=model)
     assert found.exit_code == 0 and (photos / "seen" / "moving.png").exists()  # a model of photos sees its first frame
     clip = save_bundle(photos / "clips", answering_bundle("up_down", clips=True), card="# tiny")
