@@ -12,9 +12,10 @@ from captioning.models.shipped import default_model, shipped_models
 from captioning.text.concepts import concept_namer
 
 THERE = {  # sample -> what its sentence has to name, one of each set
-    "cat": [{"cat"}],
-    "coffee": [{"cup", "dining table"}],
-    "photographer": [{"person"}, {"camera", "tripod"}],
+    "bathroom": [{"toilet"}, {"sink"}],
+    "coffee": [{"cup"}, {"dining table"}],
+    "skateboarder": [{"person"}],
+    "table": [{"person"}, {"dining table"}, {"potted plant"}],
 }
 LARGEST = 40e6  # bytes of what it reads, the detector and the encoder that it borrows among them
 
@@ -32,6 +33,7 @@ def test_it_names_what_is_on_the_samples_of_the_page(captioner, tmp_path):
     for photo, caption in zip(photos, captioner.caption(photos), strict=True):
         named = set().union(*(mention.names for mention in concept_namer()([w.lower() for w in caption.words])))
         assert all(named & anyone for anyone in THERE[photo.stem]), caption.text
+        assert photo.stem in caption.text, "a sample is called after what its sentence says"
         assert caption.confidence is not None and caption.believed
 
 
