@@ -16,7 +16,7 @@ from captioning.errors import UserError
 from captioning.heads.answers import AnswerHead, QuestionWords, Tokens, last_state
 from captioning.layers.dropout import Dropout
 from captioning.layers.linear import Linear
-from captioning.layers.positions import grid_side
+from captioning.layers.positions import grid_side, token_centres
 from captioning.memory import VisualMemory
 
 
@@ -26,6 +26,7 @@ class FiLMContext(Context):
 
     tokens: Tensor  # (B, N, W)
     mask: Tensor  # (B, N)
+    places: Tensor | None  # (B, N, 2) x and y of each token, -1 to 1, where blocks see them
 
 
 class FiLMAnswers(AnswerHead):
@@ -36,7 +37,8 @@ class FiLMAnswers(AnswerHead):
     be regions, and what joins them is the pool alone (Zaheer et al. 2017, arXiv:1703.06114: a sum can count, a maximum
     cannot). With `feedback`, what a block found, pooled, is added to what the next one is asked, in the manner of Strub
     et al. 2018 (arXiv:1808.04446): questions about a thing that another thing points to need two looks. Batch norm is
-    layer norm here, over channels: an answer does not depend on other questions.
+    layer norm here, over channels: an answer does not depend on other questions. With `coordinates` every block sees x
+    and y of each token beside its channels, as in the paper: what is left of what is then a sum away.
 
     A token's share of the attention that is handed out is that of its last activations.
     """
@@ -58,6 +60,7 @@ class FiLMAnswers(AnswerHead):
         word_dropout: float = 0.0,
         token_positions: bool = True,
         feedback: bool = False,
+        coordinates: bool = False,
     ):
         super().__init__()
         if kernel not in (1, 3):
@@ -66,7 +69,7 @@ class FiLMAnswers(AnswerHead):
             raise UserError(f"task.head.pool is {pool!r}: it is max or sum")
         if blocks < 1:
             raise UserError(f"task.head.blocks={blocks}: give 1 or more")
-        self.pool, self.convolves = pool, kernel == 3
+        self.pool, self.convolves, self.coordinates = pool, kernel == 3, coordinates
         self.words = QuestionWords(vocabulary_size, embedding, dropout, word_dropout)
         self.read = nn.GRU(embedding, question_width, batch_first=True)
         self.tokens = Tokens(visual_width, width, dropout, token_positions)
@@ -75,20 +78,21 @@ class FiLMAnswers(AnswerHead):
             nn.Sequential(nn.LayerNorm(width), Linear(width, question_width), nn.ReLU())
             for _ in range(blocks - 1 if feedback else 0)
         )
-        self.blocks = nn.ModuleList(FiLMBlock(width, kernel) for _ in range(blocks))
+        self.blocks = nn.ModuleList(FiLMBlock(width, kernel, 2 * coordinates) for _ in range(blocks))
         self.last = Linear(width, hidden)
         self.joint, self.dropout = nn.LayerNorm(hidden), Dropout(dropout)
         self.classify = nn.Sequential(Linear(hidden, hidden), nn.ReLU(), Linear(hidden, answers))
 
     def prepare(self, memory: VisualMemory) -> FiLMContext:
-        return FiLMContext(self.tokens(memory), memory.mask)
+        places = token_centres(memory) * 2 - 1 if self.coordinates else None
+        return FiLMContext(self.tokens(memory), memory.mask, places)
 
     def forward(self, context: FiLMContext, words: Tensor) -> tuple[Tensor, Tensor]:
         question = last_state(self.read, self.words, words)  # (B, R, Q)
         x = context.tokens[:, None]  # (B, 1, N, W)
         for k, block in enumerate(self.blocks):
             gamma, beta = self.modulate[k](question)[:, :, None].chunk(2, -1)  # (B, R, 1, W)
-            x = block(x, 1 + gamma, beta, context.mask)  # (B, R, N, W)
+            x = block(x, 1 + gamma, beta, context.mask, context.places)  # (B, R, N, W)
             if k < len(self.hear):
                 question = question + self.hear[k](self.pooled(x, context.mask))
         x = self.last(x).relu()  # (B, R, N, hidden)
@@ -105,15 +109,19 @@ class FiLMAnswers(AnswerHead):
 class FiLMBlock(nn.Module):
     """x + relu(gamma * norm(W2 relu(W1 x)) + beta); a first block's norm is computed once for all questions."""
 
-    def __init__(self, width: int, kernel: int):
+    def __init__(self, width: int, kernel: int, places: int = 0):
         super().__init__()
-        self.first = Linear(width, width)
+        self.first = Linear(width + places, width)
         self.second = Linear(width, width) if kernel == 1 else nn.Conv2d(width, width, 3, 1, 1)
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
 
-    def forward(self, x: Tensor, gamma: Tensor, beta: Tensor, mask: Tensor) -> Tensor:
-        """x (B, R or 1, N, W), gamma and beta (B, R, 1, W), mask (B, N) -> (B, R, N, W)."""
-        x = self.first(x).relu()
+    def forward(self, x: Tensor, gamma: Tensor, beta: Tensor, mask: Tensor, places: Tensor | None) -> Tensor:
+        """x (B, R or 1, N, W), gamma and beta (B, R, 1, W), mask (B, N), places (B, N, 2) -> (B, R, N, W)."""
+        if places is not None:
+            seen = places[:, None].to(x.dtype).expand(-1, x.shape[1], -1, -1)
+            x = self.first(torch.cat([x, seen], -1)).relu()
+        else:
+            x = self.first(x).relu()
         change = self.second(x) if isinstance(self.second, nn.Linear) else self.convolve(x, mask)
         return x + (gamma * self.norm(change) + beta).relu()
 

@@ -64,6 +64,13 @@ def token_positions(memory: VisualMemory, width: int) -> Tensor:
     return torch.stack(places + moments).sum(0)
 
 
+def token_centres(memory: VisualMemory) -> Tensor:
+    """The middle of each token's box, or of its cell of a grid: x and y (B, N, 2) in [0, 1]."""
+    boxes = grid_cells(memory.mask) if memory.boxes is None else memory.boxes
+    first, last = boxes.float().split(2, -1)
+    return (first + last) / 2
+
+
 class WordPositions(nn.Module):
     """A vector for each place in a caption: sinusoids without limit, or learned for the first `longest` places."""
 

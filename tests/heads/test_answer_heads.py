@@ -16,6 +16,7 @@ HEADS = {
     "co_attention": lambda: CoAttention(**SIZES, width=8, layers=2, heads=2, feed_forward=16),
     "film": lambda: FiLMAnswers(**SIZES, **SMALL, kernel=1),
     "film_sum": lambda: FiLMAnswers(**SIZES, **SMALL, kernel=1, pool="sum", feedback=True),
+    "film_places": lambda: FiLMAnswers(**SIZES, **SMALL, kernel=1, coordinates=True),
     "film_grid": lambda: FiLMAnswers(**SIZES, **SMALL),
 }
 
