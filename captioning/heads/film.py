@@ -115,7 +115,7 @@ class FiLMBlock(nn.Module):
         self.second = Linear(width, width) if kernel == 1 else nn.Conv2d(width, width, 3, 1, 1)
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
 
-    def forward(self, x: Tensor, gamma: Tensor, beta: Tensor, mask: Tensor, places: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, gamma: Tensor, beta: Tensor, mask: Tensor, places: Tensor | None = None) -> Tensor:
         """x (B, R or 1, N, W), gamma and beta (B, R, 1, W), mask (B, N), places (B, N, 2) -> (B, R, N, W)."""
         if places is not None:
             seen = places[:, None].to(x.dtype).expand(-1, x.shape[1], -1, -1)
