@@ -139,8 +139,10 @@ def evaluated(bundle: Bundle, data: dict, folder: Path, monkeypatch, *, report: 
         "precision": "32",
         "data": data,
         "metrics": ["cider"],
+        "generation": {"rerank": None, "rerank_weight": None, "candidates": None},
         "embedder": None,
         "store": store,
+        "cluster": None,
     }
     config |= {"batch_size": 2, "num_workers": 0, "report": report, "calibrate": None}
     assert evaluate.run(OmegaConf.create(config), folder) == 0
@@ -163,6 +165,7 @@ def do(verb: str, encoder: str, given: str, root: Path, folder: Path, monkeypatc
         evaluated(bundle, {**data, "split": "all"}, folder, monkeypatch, report=verb == "report", store=store)
     elif verb == "extract":
         config = {"check": False, "import": None, "shard": None, "splits": None, "data": data, **common}
+        config["cluster"] = None
         config |= {"encoder": bundle.encoder_config, "store": str(folder / "store")}
         assert extract.run(OmegaConf.create(config), folder) == 0 and (folder / "store/store.json").exists()
     elif verb == "remember":
@@ -181,6 +184,7 @@ def do(verb: str, encoder: str, given: str, root: Path, folder: Path, monkeypatc
         }
         config |= {"dimensions": 2, "neighbours": 2, "sharpness": 10.0, **common}
         config |= {"half": False, "eight_bit": False, "gate": None, "overlooked": None, "sure": 0.3}
+        config["generation"] = {"weight": None}
         assert remember.run(OmegaConf.create({**config, "store": store}), folder) == 0 and made
     else:
         file = root / {"photo": "p0.png", "clip": "c0.avi", "mixed": "c0.avi"}[given]

@@ -47,8 +47,8 @@ def outputs(folder: Path) -> dict[str, bytes]:
 
 
 def ended(process: subprocess.Popen, folder: Path, output: str) -> None:
-    """Waits for a run that is left alone. Its status is 1, of the picture that is none."""
-    if process.wait(600) != 1:
+    """Waits for a run that is left alone. Its status is 1, of the picture that is none; 0 where all was done before."""
+    if process.wait(600) not in (0, 1):
         raise SystemExit((folder / f"{output}.log").read_text()[-3000:])
 
 

@@ -28,7 +28,9 @@ from captioning.generation.sampling import sample
 from captioning.tasks.captioning.captioner import Captioner
 from captioning.tasks.captioning.options import RERANKING
 
-NO_OPTION = {"decoder", "context", "details", "options", "generator", "num_captions", "num_samples"}
+NO_OPTION = {
+    "decoder", "context", "details", "options", "generator", "num_captions", "num_samples", "forced_words_of",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
