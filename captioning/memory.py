@@ -36,6 +36,12 @@ class VisualMemory:
         return self.to(torch.float32)
 
     @staticmethod
+    def blank(width: int) -> VisualMemory:
+        """One image of one token of zeros, (1, 1, width): to try what reads a memory before there is any."""
+        token = torch.zeros(1, 1, width)
+        return VisualMemory(token, torch.ones(1, 1, dtype=torch.bool), token[:, 0])
+
+    @staticmethod
     def stack(memories: list[VisualMemory]) -> VisualMemory:
         """Memories of any N as one batch, padded at the end with masked zeros. Optional parts need all to have them."""
         longest = max(memory.tokens.shape[1] for memory in memories)

@@ -43,7 +43,8 @@ class SceneQuestions(Scenes):
     """The scenes of `Scenes` with at most `questions` questions each, of every kind in KINDS where a scene allows it.
 
     What is held out from training is never asked about in training either. `kinds` are others than KINDS, those of
-    FURTHER_KINDS among them; pictures stay the same. Other options are those of `Scenes`.
+    FURTHER_KINDS among them; one that is named twice is asked about twice as often. Pictures stay the same. Other
+    options are those of `Scenes`.
     """
 
     things = "questions"

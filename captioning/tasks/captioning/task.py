@@ -229,14 +229,13 @@ class Captioning(Task):
         return [{"image_id": key, "caption": text} for key, text in predictions.items()]
 
     def check(self, encoder: Encoder) -> None:
-        blank = torch.zeros(1, 1, encoder.width)
         with torch.inference_mode():
-            self.decoder.prepare(VisualMemory(blank, torch.ones(1, 1, dtype=torch.bool), blank[:, 0]))
+            self.decoder.prepare(VisualMemory.blank(encoder.width))
 
     def rehearse(self, encoder: Encoder) -> None:
         """Says a caption of nothing by the search of validation and by that of the finished model."""
-        training, blank = self.training, torch.zeros(1, 1, encoder.width)
-        memory = VisualMemory(blank, torch.ones(1, 1, dtype=torch.bool), blank[:, 0])
+        training = self.training
+        memory = VisualMemory.blank(encoder.width)
         self.eval()
         with torch.random.fork_rng(devices=[]), torch.inference_mode():
             for generate in filter(None, (self.validation, with_vocabulary(self.generation, self.vocabulary))):

@@ -272,9 +272,8 @@ class Embedding(Task):
         return page.write(path)
 
     def check(self, encoder: Encoder) -> None:
-        blank = torch.zeros(1, 1, encoder.width)
         with torch.inference_mode():
-            seen = self.embed_images(VisualMemory(blank, torch.ones(1, 1, dtype=torch.bool), blank[:, 0]))
+            seen = self.embed_images(VisualMemory.blank(encoder.width))
         if seen.shape != (1, self.width):
             raise UserError(f"its images have {seen.shape[-1]} numbers, its texts {self.width}")
 

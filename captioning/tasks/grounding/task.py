@@ -219,8 +219,7 @@ class Grounding(Task):
         return [{"image_id": key, "phrases": value} for key, value in predictions.items()]
 
     def check(self, encoder: Encoder) -> None:
-        blank = torch.zeros(1, 1, encoder.width)
-        memory = VisualMemory(blank, torch.ones(1, 1, dtype=torch.bool), blank[:, 0])
+        memory = VisualMemory.blank(encoder.width)
         training = self.training
         self.eval()
         with torch.inference_mode():

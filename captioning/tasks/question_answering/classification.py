@@ -126,8 +126,7 @@ class AnswerClassification(QuestionAnswering):
         return found, attention
 
     def check(self, encoder: Encoder) -> None:
-        blank = torch.zeros(1, 1, encoder.width)
-        memory = VisualMemory(blank, torch.ones(1, 1, dtype=torch.bool), blank[:, 0])
+        memory = VisualMemory.blank(encoder.width)
         with torch.inference_mode():
             self.head(self.head.prepare(memory), torch.full((1, 1, 1), 3))
 

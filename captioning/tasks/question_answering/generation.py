@@ -179,9 +179,8 @@ class AnswerGeneration(QuestionAnswering):
         return ranked, attention
 
     def check(self, encoder: Encoder) -> None:
-        blank = torch.zeros(1, 1, encoder.width)
         with torch.inference_mode():
-            self.decoder.prepare(VisualMemory(blank, torch.ones(1, 1, dtype=torch.bool), blank[:, 0]))
+            self.decoder.prepare(VisualMemory.blank(encoder.width))
 
     def config(self) -> dict[str, Any]:
         own = {"judged_by": self.judged_by, "max_answer_words": self.max_answer_words}

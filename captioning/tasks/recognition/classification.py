@@ -21,14 +21,13 @@ from captioning.memory import VisualMemory
 from captioning.metrics.bootstrap import mean_of
 from captioning.metrics.classification import ranked, table_of_ranks
 from captioning.metrics.scores import Scores
-from captioning.tasks.base import Build, Parts, Task
-from captioning.tasks.recognition.things import names_from_json, names_to_json
+from captioning.tasks.base import Build, Parts
+from captioning.tasks.recognition.labelled_task import LabelledTask
 
-LABELS = "labels.json"
 SHOWN = 24  # photos of the page
 
 
-class Classification(Task):
+class Classification(LabelledTask):
     """One label a picture, out of a closed list; judged by how often the right one comes first.
 
     A picture's label is its own, as in `data=labelled_folders`; of a picture with boxes that of the largest, the thing
@@ -46,7 +45,6 @@ class Classification(Task):
     things = "photos"
     usage = "classify PHOTO"
     metrics = ("classification",)
-    files = (LABELS,)
 
     def __init__(
         self,
@@ -56,16 +54,12 @@ class Classification(Task):
         min_count: int = 1,
         smoothing: float = 0.1,
     ):
-        super().__init__()
-        if min_count < 1:
-            raise UserError(f"task.min_count={min_count}: it is 1 or more")
+        super().__init__(head, min_count)
         if not 0 <= smoothing < 1:
             raise UserError(f"task.smoothing={smoothing}: it is from 0 to below 1")
         if labels is not None and (len(set(labels)) < len(labels) or len(labels) < 2):
             raise UserError("task.labels: two names or more, each once")
-        self.parts, self.min_count, self.smoothing = {"head": dict(head)}, min_count, smoothing
-        self.asked = labels
-        self.labels: tuple[str, ...] = ()
+        self.asked, self.smoothing = labels, smoothing
 
     def fit(self, examples: Sequence[Example]) -> None:
         there = [salient_label(example) for example in examples]
@@ -126,28 +120,6 @@ class Classification(Task):
         """A line a picture: its five likeliest labels."""
         best = {key: list(ranked(self.labels, np.array(value)).items())[:5] for key, value in predictions.items()}
         return [{"image_id": key, "labels": {k: round(v, 6) for k, v in found}} for key, found in best.items()]
-
-    def check(self, encoder: Encoder) -> None:
-        blank = torch.zeros(1, 1, encoder.width)
-        training = self.training
-        self.eval()
-        with torch.inference_mode():
-            self.predict(VisualMemory(blank, torch.ones(1, 1, dtype=torch.bool), blank[:, 0]), None)
-        self.train(training)
-
-    def texts(self) -> dict[str, str]:
-        return {LABELS: names_to_json(labels=self.labels)}
-
-    def read_texts(self, texts: Mapping[str, str], where: str) -> None:
-        if LABELS not in texts:
-            raise UserError(f"{where}/{LABELS} is missing: the model folder is incomplete")
-        (self.labels,) = names_from_json(texts[LABELS], f"{where}/{LABELS}", "labels")
-
-    def config(self) -> dict[str, Any]:
-        return {**super().config(), **self.parts}
-
-    def summary(self) -> str:
-        return f"{type(self.head).__name__} of {len(self.labels):,} labels"
 
     def report(
         self,

@@ -17,19 +17,16 @@ from captioning.heads.detection import Detected, SetDetection, Things, detection
 from captioning.memory import VisualMemory
 from captioning.metrics.detection import average_precision
 from captioning.metrics.scores import Scores
-from captioning.tasks.base import Build, Parts, Task
+from captioning.tasks.base import Build, Parts
+from captioning.tasks.recognition.labelled_task import LabelledTask
 from captioning.tasks.recognition.things import (
     boxes_of,
-    names_from_json,
-    names_to_json,
     true_boxes,
     true_things,
 )
 
-LABELS = "labels.json"
 
-
-class Detection(Task):
+class Detection(LabelledTask):
     """A head says the set of things of a memory; learned with Hungarian matching, judged by COCO's average precision.
 
     Args:
@@ -42,14 +39,9 @@ class Detection(Task):
     columns = ("AP", "AP50")
     things = "boxes"
     metrics = ("detection",)
-    files = (LABELS,)
 
     def __init__(self, *, head: Mapping[str, Any], min_count: int = 1):
-        super().__init__()
-        if min_count < 1:
-            raise UserError(f"task.min_count={min_count}: it is 1 or more")
-        self.parts, self.min_count = {"head": dict(head)}, min_count
-        self.labels: tuple[str, ...] = ()
+        super().__init__(head, min_count)
 
     def fit(self, examples: Sequence[Example]) -> None:
         self.labels = vocabulary((label for one in examples for label in one.labels), min_count=self.min_count)
@@ -99,28 +91,6 @@ class Detection(Task):
     def results(self, predictions: Mapping[int | str, Any]) -> list[dict[str, Any]]:
         """A line a box, as COCO's results have them but for the corners in [0, 1]."""
         return [{"image_id": key, **box} for key, boxes in predictions.items() for box in boxes]
-
-    def check(self, encoder: Encoder) -> None:
-        blank = torch.zeros(1, 1, encoder.width)
-        training = self.training
-        self.eval()
-        with torch.inference_mode():
-            self.predict(VisualMemory(blank, torch.ones(1, 1, dtype=torch.bool), blank[:, 0]), None)
-        self.train(training)
-
-    def texts(self) -> dict[str, str]:
-        return {LABELS: names_to_json(labels=self.labels)}
-
-    def read_texts(self, texts: Mapping[str, str], where: str) -> None:
-        if LABELS not in texts:
-            raise UserError(f"{where}/{LABELS} is missing: the model folder is incomplete")
-        (self.labels,) = names_from_json(texts[LABELS], f"{where}/{LABELS}", "labels")
-
-    def config(self) -> dict[str, Any]:
-        return {**super().config(), **self.parts}
-
-    def summary(self) -> str:
-        return f"{type(self.head).__name__} of {len(self.labels):,} labels"
 
     def report(
         self,
