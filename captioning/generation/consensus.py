@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 import torch
@@ -144,3 +146,9 @@ def _named_by(decoder: Decoder, context: Any) -> tuple[ConceptRetrievalDecoder, 
     if isinstance(decoder, (DomainGate, RetrievalDecoder)):
         return _named_by(decoder.decoder, context.own)
     return None
+
+
+def beam_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the options of `consensus` that `beam` has as well, or its limits."""
+    alone = signature(consensus).parameters.keys() - signature(beam).parameters.keys()
+    return {name: value for name, value in options.items() if name not in alone}

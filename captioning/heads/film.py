@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from captioning.decoders.base import Context
 from captioning.errors import UserError
@@ -117,13 +118,14 @@ class FiLMBlock(nn.Module):
 
     def forward(self, x: Tensor, gamma: Tensor, beta: Tensor, mask: Tensor, places: Tensor | None = None) -> Tensor:
         """x (B, R or 1, N, W), gamma and beta (B, R, 1, W), mask (B, N), places (B, N, 2) -> (B, R, N, W)."""
-        if places is not None:
-            seen = places[:, None].to(x.dtype).expand(-1, x.shape[1], -1, -1)
-            x = self.first(torch.cat([x, seen], -1)).relu()
-        else:
-            x = self.first(x).relu()
+        x = (self.first(x) if places is None else self.beside(x, places)).relu()
         change = self.second(x) if isinstance(self.second, nn.Linear) else self.convolve(x, mask)
         return x + (gamma * self.norm(change) + beta).relu()
+
+    def beside(self, x: Tensor, places: Tensor) -> Tensor:
+        """The first layer of x and places side by side; of the places once for all R, which are not copied."""
+        width, weight = x.shape[-1], self.first.weight
+        return F.linear(x, weight[:, :width], self.first.bias) + F.linear(places, weight[:, width:])[:, None]
 
     def convolve(self, x: Tensor, mask: Tensor) -> Tensor:
         """x (B, R, N, W) -> as x. Raises UserError where tokens are no square grid."""

@@ -15,7 +15,7 @@ from captioning.decoders.retrieval import RetrievalDecoder
 from captioning.encoders.base import architecture
 from captioning.errors import UserError
 from captioning.generation.beam import beam
-from captioning.generation.consensus import consensus
+from captioning.generation.consensus import beam_options, consensus
 from captioning.models.bundle import CAPTIONING, target, whole_config
 from captioning.models.shipped import find_model
 from captioning.models.untrusted import TRUSTED, trusted_part
@@ -41,9 +41,7 @@ def adopt_parts(config: DictConfig, told: Iterable[str], chosen: Iterable[str]) 
     if theirs["decoder"] is not task["decoder"]:
         said.append(f"what {config.start} remembers is dropped: captioning remember makes another memory")
     if theirs["generation"].get("_target_") == target(consensus):
-        alone = inspect.signature(consensus).parameters.keys() - inspect.signature(beam).parameters.keys()
-        kept = {key: value for key, value in theirs["generation"].items() if key not in alone}
-        theirs["generation"] = kept | {"_target_": target(beam)}
+        theirs["generation"] = beam_options(theirs["generation"]) | {"_target_": target(beam)}
         said.append("without a memory the best caption of the beam is said: generation=beam")
     with open_dict(config):
         for name, part in theirs.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from inspect import signature
 from typing import Any
 
 from torch import Tensor
@@ -18,7 +17,7 @@ from captioning.decoders.retrieval import RetrievalDecoder
 from captioning.errors import UserError
 from captioning.example import Example
 from captioning.generation.beam import beam
-from captioning.generation.consensus import consensus
+from captioning.generation.consensus import beam_options, consensus
 from captioning.models.bundle import Bundle, target
 from captioning.tasks.captioning.task import Captioning
 
@@ -150,8 +149,6 @@ def replaced(task: Captioning, *, decoder: Decoder, config: dict) -> Captioning:
 
 def searching(task: Captioning, way: Callable, options: dict) -> Captioning:
     """The task, generating in this way with the options that it has besides those of consensus alone."""
-    alone = signature(consensus).parameters.keys() - signature(beam).parameters.keys()
-    keywords = {name: value for name, value in task.generation.keywords.items() if name not in alone} | options
-    own = {name: value for name, value in task.parts["generation"].items() if name not in alone}
+    keywords, own = beam_options(task.generation.keywords) | options, beam_options(task.parts["generation"])
     config = {**task.parts, "generation": own | {"_target_": target(way)} | options}
     return Captioning.of(task.decoder, task.vocabulary, partial(way, **keywords), config)
