@@ -79,11 +79,11 @@ def test_blocks_give_the_value_and_the_gradients_of_the_whole(name, block):
 def test_4096_pairs_in_blocks_have_the_gradients_of_the_whole_in_a_quarter_of_its_memory():
     whole, parts = (pairs(4096, 4096, 16, torch.float32) for _ in "ab")
     contrastive(*whole).backward()
-    contrastive(*parts, block=256).backward()
+    contrastive(*parts, block=128).backward()
     assert max((a.grad - b.grad).abs().max() for a, b in zip(whole[:2], parts[:2], strict=True)) < 1e-6
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     taken = []
-    for block in ([], ["256"]):
+    for block in ([], ["128"]):
         command = [sys.executable, SUPPORT / "contrastive_memory.py", "4096", *block]
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
         taken.append(float(done.stdout))
