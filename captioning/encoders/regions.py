@@ -70,7 +70,8 @@ class RegionEncoder(Encoder):
 
     The features are read from the backbone's maps, or with `backbone` None are the detector's own. `regions` is the
     fewest and the most of a picture: those of at least `score_threshold`, and the likeliest below it where these are
-    too few. Where none reaches it the whole picture is one more region, whose class is the last of `class_names`.
+    too few. Where none reaches it, and with `whole` always, the whole picture is one more region, the last, whose class
+    is the last of `class_names`.
 
     Suppression: of two boxes of one class that overlap by more than `nms_threshold` (IoU), and of any two that overlap
     by more than `same_place`, the likelier stays. The features of a place do not depend on its class, so that two
@@ -91,12 +92,13 @@ class RegionEncoder(Encoder):
         score_threshold: float = 0.2,
         nms_threshold: float = 0.5,
         same_place: float = 0.7,
+        whole: bool = False,
         finetune: bool = False,
     ):
         super().__init__(finetune=finetune)
         self.fewest, self.most = check_regions(regions)
         self.score_threshold, self.nms_threshold, self.same_place = score_threshold, nms_threshold, same_place
-        self.detector = detector
+        self.detector, self.whole = detector, whole
         if backbone is None and detector.width is None:
             raise UserError(f"encoder.backbone=null: {type(detector).__name__} has no features of its own, name one")
         self.grid = backbone and Maps(backbone=backbone, weights=weights, size=size, finetune=finetune)
@@ -167,7 +169,7 @@ class RegionEncoder(Encoder):
         boxes = torch.cat([boxes, boxes.new_tensor([0, 0, 1, 1]).expand(len(boxes), 1, 4)], 1)
         scores, classes = (torch.cat([part, part.new_zeros(len(part), 1)], 1) for part in (scores, classes))
         classes[:, -1] = len(self.class_names) - 1
-        taken = torch.cat([taken, ~likely.any(1, keepdim=True)], 1)
+        taken = torch.cat([taken, ~likely.any(1, keepdim=True) | self.whole], 1)
         first = (~taken).to(torch.uint8).sort(dim=1, stable=True).indices[:, : int(taken.sum(1).max())]  # (B, N)
         mask = taken.gather(1, first)
         boxes = boxes.gather(1, first[..., None].expand(-1, -1, 4)) * mask[..., None]

@@ -37,6 +37,19 @@ def tiny(detector: Detector, **options) -> RegionEncoder:
     return RegionEncoder(detector=detector, **{**TINY, **options}).eval()
 
 
+@given(seed=st.integers(0, 10**6), count=st.integers(0, 20))
+@settings(max_examples=20, deadline=None)
+def test_with_the_whole_picture_regions_are_those_without_it_and_it(seed, count):
+    without, with_it = (tiny(Nothing(), regions=[3, 6], whole=whole) for whole in (False, True))
+    given_ = proposals(seed, 2, count)
+    plain, more = without.select(given_), with_it.select(given_)
+    for b in range(2):
+        n, m = int(plain[3][b].sum()), int(more[3][b].sum())
+        assert m == n + (n == 0 or int(plain[2][b, n - 1]) != 3)
+        assert more[0][b, m - 1].tolist() == [0, 0, 1, 1] and int(more[2][b, m - 1]) == 3
+        torch.testing.assert_close(more[0][b, : m - 1], plain[0][b, : m - 1])
+
+
 @pytest.fixture(scope="module")
 def chooser() -> RegionEncoder:
     return tiny(Nothing(), regions=[3, 6])
