@@ -26,6 +26,7 @@ from captioning.layers.positions import grid_cells
 from captioning.memory import VisualMemory
 
 MODULES = ("subject", "location", "relation")
+SHARPNESS = 5  # at which an IoU of 0.3 counts 0.07, one of 0.5 a half and one of 0.7 0.84
 FEATURES = 5  # numbers that say where a box is, or where it is to another
 
 
@@ -49,7 +50,8 @@ class ModularGrounding(GroundingHead):
     Every module reads its own weighted mean of the words and compares it with its own view of a region: `subject` with
     its appearance, `location` with its place, and where it is to the nearest regions, `relation` with the best of
     `neighbours` regions near it, their appearance and their place to it. The words say how much each counts. With
-    modules=[subject] it is top-down attention alone (Anderson et al. 2018). Regions may be cells.
+    modules=[subject] it is top-down attention alone (Anderson et al. 2018). Regions may be cells. With `extent` the box
+    around all that is meant is read from what all regions show of it, beginning at the best; without, it is that one's.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class ModularGrounding(GroundingHead):
         modules: Sequence[str] = MODULES,
         neighbours: int = 5,
         fine: int = 64,
+        extent: bool = False,
         dropout: float = 0.2,
     ):
         super().__init__()
@@ -83,6 +86,8 @@ class ModularGrounding(GroundingHead):
         self.bias = nn.Parameter(torch.tensor([-3.0]))
         self.part_of_token, self.part_of_phrase = Linear(width, fine), Linear(width, fine)
         self.part = BoxRegression(fine)
+        self.look = Linear(2 * width + 8, width) if extent else None
+        self.extent = BoxRegression(width, dropout=dropout) if extent else None
         self.sure = nn.Sequential(Linear(2 * width + 1, width), nn.ReLU(), Dropout(dropout), Linear(width, 2))
 
     def prepare(self, memory: VisualMemory) -> RegionContext:
@@ -118,8 +123,15 @@ class ModularGrounding(GroundingHead):
         phrase = self.part_of_phrase(read[:, :, 0])  # (B, R, F)
         parts = self.part((context.parts[:, None] + phrase[:, :, None]).relu(), context.places[:, None]).float()
         best = scores.argmax(-1, keepdim=True)  # (B, R, 1)
-        boxes = parts.gather(2, best[..., None].expand(-1, -1, -1, 4)).squeeze(2)
-        seen = masked_softmax(scores, context.mask[:, None]).to(context.tokens.dtype) @ context.tokens
+        weights = masked_softmax(scores, context.mask[:, None])
+        seen = weights.to(context.tokens.dtype) @ context.tokens
+        if self.extent is None:
+            boxes = parts.gather(2, best[..., None].expand(-1, -1, -1, 4)).squeeze(2)
+        else:
+            images = torch.arange(len(best), device=best.device)[:, None]
+            start = context.places[images, best.squeeze(-1)]  # (B, R, 4)
+            where = torch.cat([start, weights.float() @ context.places], -1).to(seen.dtype)
+            boxes = self.extent(self.look(torch.cat([seen, read[:, :, 0], where], -1)).relu(), start).float()
         about = torch.cat([seen, read[:, :, 0], scores.gather(2, best).to(seen.dtype)], -1)
         there, sure = self.sure(about).unbind(-1)
         return Located(boxes, there, sure, scores, parts)
@@ -134,8 +146,10 @@ class ModularGrounding(GroundingHead):
         return cosines.masked_fill(~context.neighbours[:, None], -1.0).amax(-1)
 
     def shows(self, places: Tensor, boxes: Tensor) -> Tensor:
-        """The IoU of a region with a box."""
-        return broadcast_ious(places[:, :, None], boxes[:, None])
+        """The IoU of a region with a box, drawn apart at one half: of many regions that overlap a thing a little, all
+        together would else count for more than the one that fits it."""
+        fits = broadcast_ious(places[:, :, None], boxes[:, None]).pow(SHARPNESS)
+        return fits / (fits + 0.5**SHARPNESS)
 
 
 def nearest(places: Tensor, mask: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -25,6 +25,7 @@ HEADS = {
         **{"width": 16, "fine": 8, "modules": ["subject"], "dropout": 0.0},
     },
 }
+HEADS["extent"] = {**HEADS["regions"], "extent": True}
 COLOURS = ("red", "blue", "green")
 
 
