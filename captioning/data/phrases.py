@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 from pathlib import Path
 
 from captioning.boxes import Corners
@@ -12,6 +15,8 @@ from captioning.data.defects import says_something
 from captioning.data.file_source import Photos
 from captioning.errors import UserError
 from captioning.example import Example
+
+TWICE, ALIKE = 2, 0.1  # how often two names have to be given to the same boxes to be taken for one thing's
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class PhrasePhotos(Photos):
 
     Args:
         absent: phrases about other pictures of the split that each picture is given besides: what they mean is not
-            there. They are such whose last word neither a phrase nor a caption of the picture has.
+            there (see `OtherPhrases`).
     """
 
     metrics: tuple[str, ...] = ("boxes",)
@@ -109,24 +114,86 @@ class PhrasePhotos(Photos):
         return [one for one in kept if one.phrases]
 
 
+class OtherPhrases:
+    """Phrases of a split's pictures for other pictures of it, in which what they mean is not there.
+
+    What a phrase means is told by its last word. It is taken to be there where a caption or phrase of the picture has
+    that word, or names something that people call so elsewhere: two names may mean one thing where they are given to
+    the same boxes, at least twice and for a share of ALIKE of what the rarer one names (man, person; bike, bicycle).
+    """
+
+    def __init__(self, examples: Sequence[Example]):
+        self.all = [phrase for phrase in all_phrases(examples) if not phrase.absent]
+        self.of_kind: dict[str, list[Phrase]] = defaultdict(list)
+        for phrase in self.all:
+            self.of_kind[phrase.kind].append(phrase)
+        self.alike = names_alike(examples)
+
+    def names_there(self, example: Example) -> set[str]:
+        """The words that may name something in a picture."""
+        phrases = [phrase.text for phrase in getattr(example, "phrases", ()) if not phrase.absent]
+        names = [words[-1] for words in map(words_of, phrases) if words]
+        there = set(words_of(" ".join([*example.captions, *phrases])))
+        return there.union(*(self.alike.get(name, ()) for name in names))
+
+    def chosen(self, example: Example, count: int, pick: Callable[[int, list[Phrase]], Phrase]) -> list[Phrase]:
+        """`count` phrases that mean nothing in a picture, no two the same; fewer where few suit it.
+
+        `pick` gives the phrase to try, of the attempt's number and all there are.
+        """
+        there = self.names_there(example)
+        found: dict[str, Phrase] = {}
+        for attempt in range(20 * count):
+            phrase = pick(attempt, self.all)
+            words = words_of(phrase.text)
+            if words and words[-1] not in there:
+                number = f"{example.id}/absent/{len(found)}"
+                found.setdefault(" ".join(words), Phrase(number, phrase.text, (), phrase.kind, absent=True))
+            if len(found) == count:
+                break
+        return list(found.values())
+
+    def drawn(self, example: Example, count: int, seed: str) -> list[Phrase]:
+        """As `chosen`, by lot: half of the kinds of what is in the picture, for these are harder to tell from it."""
+        dice = random.Random(seed)
+        kinds = [phrase.kind for phrase in getattr(example, "phrases", ()) if not phrase.absent]
+
+        def pick(attempt: int, everything: list[Phrase]) -> Phrase:
+            return dice.choice(self.of_kind[dice.choice(kinds)] if attempt % 2 and kinds else everything)
+
+        return self.chosen(example, count, pick) if self.all else []
+
+
 def with_absent(examples: Sequence[PhrasedExample], count: int) -> list[PhrasedExample]:
     """Each picture with `count` phrases of others behind its own, always the same ones; fewer where few suit it."""
-    pool = [phrase for phrase in all_phrases(examples) if not phrase.absent]
-    found = []
+    others, found = OtherPhrases(examples), []
     for example in examples:
-        own = set(words_of(" ".join([*example.captions, *(phrase.text for phrase in example.phrases)])))
-        chosen: dict[str, Phrase] = {}
-        for attempt in range(20 * count):
-            digest = hashlib.sha256(f"{example.id}/{attempt}".encode()).digest()
-            phrase = pool[int.from_bytes(digest[:8], "big") % len(pool)]
-            words = words_of(phrase.text)
-            if words and words[-1] not in own:
-                number = f"{example.id}/absent/{len(chosen)}"
-                chosen.setdefault(" ".join(words), Phrase(number, phrase.text, (), phrase.kind, absent=True))
-            if len(chosen) == count:
-                break
-        found.append(replace(example, phrases=(*example.phrases, *chosen.values())))
+
+        def pick(attempt: int, everything: list[Phrase], key: int | str = example.id) -> Phrase:
+            digest = hashlib.sha256(f"{key}/{attempt}".encode()).digest()
+            return everything[int.from_bytes(digest[:8], "big") % len(everything)]
+
+        found.append(replace(example, phrases=(*example.phrases, *others.chosen(example, count, pick))))
     return found
+
+
+def names_alike(examples: Iterable[Example]) -> dict[str, set[str]]:
+    """Of each last word of a phrase those that may mean the same thing, by what people call the same boxes."""
+    times: Counter[str] = Counter()
+    together: Counter[tuple[str, str]] = Counter()
+    for example in examples:
+        named = defaultdict(set)
+        for phrase in getattr(example, "phrases", ()):
+            if phrase.boxes and (words := words_of(phrase.text)):
+                named[phrase.boxes].add(words[-1])
+        for names in named.values():
+            times.update(names)
+            together.update(permutations(names, 2))
+    alike: dict[str, set[str]] = defaultdict(set)
+    for (one, other), count in together.items():
+        if count >= max(TWICE, ALIKE * min(times[one], times[other])):
+            alike[one].add(other)
+    return dict(alike)
 
 
 def words_of(text: str) -> list[str]:

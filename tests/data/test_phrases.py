@@ -11,7 +11,7 @@ from PIL import Image
 from captioning.data.benchmarks.flickr30k_entities import Flickr30kEntities
 from captioning.data.benchmarks.refcoco import RefCoco
 from captioning.data.phrase_table import PhraseTable
-from captioning.data.phrases import all_phrases, words_of
+from captioning.data.phrases import OtherPhrases, Phrase, PhrasedExample, all_phrases, names_alike, words_of
 from captioning.errors import UserError
 
 SENTENCES = """[/EN#1/people/other Two men] in [/EN#2/clothing a red hat] near [/EN#3/scene the sea] .
@@ -230,3 +230,32 @@ def test_what_is_missing_is_left_out_where_one_says_so(tmp_path, caplog):
     table = PhraseTable(tmp_path / "mine.csv", val_fraction=0, test_fraction=0, on_missing="skip")
     assert [example.file for example in table.examples("train")] == ["a.jpg"]
     assert "b.jpg" in caplog.text
+
+
+def people(names):
+    """A picture for each list of what people call one and the same box of it."""
+    made = []
+    for i, those in enumerate(names):
+        box = ((0.1 * i, 0.0, 1.0, 1.0),)
+        made.append(PhrasedExample(i, "", (), phrases=tuple(Phrase(f"{i}/{n}", n, box, "people") for n in those)))
+    return made
+
+
+def test_names_that_people_give_to_the_same_boxes_more_than_once_may_mean_one_thing():
+    pictures = people([["a man", "the person"], ["a man", "a person"], ["a man", "a woman"], ["a dog"]])
+    alike = names_alike(pictures)
+    assert alike["man"] == {"person"} and alike["person"] == {"man"} and "woman" not in alike
+    often = people([["a man"]] * 30 + [["a woman"]] * 30 + [["a man", "a woman"]] * 2)
+    assert names_alike(often) == {}  # twice of 32 times is an error
+
+
+def test_what_is_drawn_as_not_there_is_nothing_that_a_picture_may_show_and_other_things_with_another_seed():
+    pictures = people([["a man", "the person"], ["a man", "a person"], ["a woman"], ["a dog"], ["a horse"], ["a car"]])
+    others = OtherPhrases(pictures)
+    drawn = [others.drawn(pictures[0], 2, f"{seed}") for seed in range(20)]
+    texts = [{phrase.text for phrase in those} for those in drawn]
+    assert all(len(those) == 2 and those <= {"a woman", "a dog", "a horse", "a car"} for those in texts)
+    assert len(set(map(frozenset, texts))) > 1 and drawn[0] == others.drawn(pictures[0], 2, "0")
+    assert all(phrase.absent and not phrase.boxes for those in drawn for phrase in those)
+    alone = OtherPhrases(pictures[:1])
+    assert alone.drawn(pictures[0], 2, "0") == []
