@@ -30,6 +30,8 @@ def run(config: DictConfig, folder: Path) -> int:
     keep_freed_memory()
     predictor, source = opened(config)
     task, split, cluster = predictor.task, str(config.data.split), cluster_of(config)
+    if config.against and config.report and not task.compares:
+        raise UserError(f"report=true shows {task.things} of one model: leave out against=, or the report")
     if config.calibrate:
         if cluster is not None:
             raise UserError("calibrate=DIR and cluster=ray do not go together: leave one out")
@@ -52,13 +54,32 @@ def run(config: DictConfig, folder: Path) -> int:
         require_captions(list(predictions.values()))
         vectors = source_vectors(judge, source, split, **of_another_model(options_of(config)))
         add_clip_scores(scores, judge, vectors, predictions, {example.id: example.captions for example in examples})
+    if config.locator:
+        from captioning.tasks.grounding.judging import add_grounding_scores, load_locator
+
+        locator = load_locator(config.locator, predictor, config.device, config.allow)
+        add_grounding_scores(
+            scores, locator, source, split, predictions, examples, **of_another_model(options_of(config))
+        )
     counts = ", ".join(filter(None, (f"{len(predictions):,} {source.things}", task.tally(examples))))
     print(table(scores.corpus, f"{source.name} {split}, {counts}"))
+    compared: dict[str, Any] = {}
+    if config.against:
+        from captioning.commands import evaluate_against as comparison
+
+        names = tuple(config.metrics or task.usual_metrics(source))
+        options = of_another_model(options_of(config))
+        other = comparison.rival(config, predictor, source, examples, names, options)
+        found = comparison.differences(scores, other.scores)
+        print(table(other.scores.corpus, f"{config.against}:"))
+        print(comparison.lines(found, str(config.against)))
+        compared = {"against": {"model": str(config.against), **comparison.as_json(other, found)}}
+        more |= {"name": comparison.short_names(str(config.model), str(config.against))[0], "against": other}
     for remark in scores.remarks:
         log.warning(f"{source.name} {split}: {remark}")
     about = {"model": str(config.model), "task": task.config(), "data": source.name, "split": split}
     about |= {"pictures": len(predictions), "unavailable": scores.unavailable, "remarks": scores.remarks}
-    write_json(folder / "metrics.json", {**about, "scores": scores.corpus})
+    write_json(folder / "metrics.json", {**about, "scores": scores.corpus, **compared})
     write_json(folder / "predictions.json", task.result_file(predictions, examples))
     log.info(f"wrote {folder / 'metrics.json'} and {folder / 'predictions.json'}")
     if config.report:

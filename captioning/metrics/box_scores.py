@@ -22,7 +22,9 @@ METRICS = {  # what a user may ask for -> the names reported, in the order of th
     "boxes": ("acc@0.5", "pointing"),
     "overlap": ("mean IoU",),
     "calibration": ("calibration error",),
+    "absence": ("rejected at 3% loss", "rejected at 5% loss", "rejected at 10% loss", "presence error"),
 }
+LOSSES = (0.03, 0.05, 0.10)  # of what is there, at which it is said how much of what is not is rejected
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,9 @@ def score_places(
     """Scores over phrases by id, in the order of `truth`; with `kinds` also by kind of phrase.
 
     Accuracy and pointing are over phrases that are somewhere. Where others are not there, "absent AUC" is the chance
-    that a phrase which is there is believed to be so more than one which is not. Raises UserError for an unknown metric
+    that a phrase which is there is believed to be so more than one which is not, and "rejected at 3% loss" the share of
+    these that are believed less than all but 3% of those ("absence"; "presence error" is the calibration error of that
+    belief). Raises UserError for an unknown metric
     or a phrase for which nothing was found.
     """
     unknown = [name for name in metrics if name not in METRICS]
@@ -95,6 +99,15 @@ def score_places(
     if not present.all():
         believed = np.array([places[key].there for key in truth])
         scores.corpus["absent AUC"] = ranking(believed[present], believed[~present])
+        if "absence" in metrics:
+            for loss in LOSSES:
+                share = rejected(believed[present], believed[~present], loss)
+                scores.corpus[f"rejected at {loss:.0%} loss"] = share
+            scores.corpus["presence error"] = calibration_error(believed, present)
+            every = np.array([one.kind for one in truth.values()])
+            for kind in sorted(set(every[present]) & set(every[~present]) - {""}) if kinds else ():
+                same = every == kind
+                scores.corpus[f"absent AUC ({kind})"] = ranking(believed[present & same], believed[~present & same])
     if kinds:
         named = np.array([truth[key].kind for key in there])
         for name, part in values.items():
@@ -120,3 +133,9 @@ def ranking(high: NDArray[np.float64], low: NDArray[np.float64]) -> float:
     order = np.sort(low)
     below = np.searchsorted(order, high, "left") + np.searchsorted(order, high, "right")
     return float(below.mean() / (2 * len(low)))
+
+
+def rejected(there: NDArray[np.float64], absent: NDArray[np.float64], loss: float) -> float:
+    """The share of what is not there that is believed less than all of what is, but for a share `loss` of it."""
+    limit = np.sort(there)[min(int(loss * len(there)), len(there) - 1)]
+    return float(np.mean(absent < limit))

@@ -41,6 +41,7 @@ _REPORTED = {  # what a user may ask for -> the names reported, in the order of 
     "spice": ("SPICE",),
     "chair": ("CHAIRi", "CHAIRs"),
 }
+METRICS = frozenset(_REPORTED)
 OF_PICTURES = ("CLIPScore", "RefCLIPScore")  # which an embedder adds (`captioning.tasks.embedding.judging`)
 ORDER = (*_BLEU, "METEOR", "ROUGE-L", "CIDEr", "SPICE", "CHAIRi", "CHAIRs", *OF_PICTURES)
 LOWER_IS_BETTER = ("CHAIRi", "CHAIRs")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,15 @@ from captioning.metrics.scores import Scores
 
 Parts = dict[str, Tensor]
 Build = Callable[..., Any]  # makes what a configuration describes by `_target_` and keywords
+
+
+@dataclass(frozen=True)
+class Rival:
+    """What a further model says of the same split."""
+
+    name: str
+    predictions: Mapping[int | str, Any]
+    scores: Scores
 
 
 class Task(nn.Module):
@@ -40,6 +50,7 @@ class Task(nn.Module):
         usage: the verb of the command line that a finished model is for, and what it is given: "caption PHOTO".
         metrics: what `score` computes where nobody says.
         files: names of the task's own files in a model's folder.
+        compares: whether `report` takes a `Rival` as `against`, and the model's own `name`.
         fresh: how names of weights begin that a model which training starts from need not have.
     """
 
@@ -50,6 +61,7 @@ class Task(nn.Module):
     usage: str = ""
     metrics: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    compares: bool = False
     fresh: tuple[str, ...] = ()
 
     def fit(self, examples: Sequence[Example]) -> None:

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captioning.errors import UserError
-from captioning.metrics.box_scores import Place, Truth, calibration_error, overlap, ranking, score_places
+from captioning.metrics.box_scores import (
+    Place,
+    Truth,
+    calibration_error,
+    overlap,
+    ranking,
+    rejected,
+    score_places,
+)
 
 HALF = (0.0, 0.0, 0.5, 1.0)
 
@@ -71,6 +79,27 @@ def test_what_is_not_there_counts_in_its_ranking_alone():
     scores = score_places(truth, places)
     assert scores.images == (1,) and scores.corpus["acc@0.5"] == 1.0
     assert scores.corpus["absent AUC"] == 0.75  # one tie, one below
+
+
+@given(
+    st.lists(st.integers(0, 9), min_size=1, max_size=30),
+    st.lists(st.integers(0, 9), min_size=1, max_size=9),
+    st.sampled_from([0.03, 0.1, 0.5]),
+)
+def test_the_rejected_share_is_the_largest_that_any_limit_gives_at_so_small_a_loss(there, absent, loss):
+    best = max(
+        np.mean([a < limit for a in absent]) for limit in range(11) if np.mean([t < limit for t in there]) <= loss
+    )
+    assert rejected(np.array(there, float), np.array(absent, float), loss) == pytest.approx(best)
+
+
+def test_absence_is_told_by_kind_as_well():
+    truth = {1: Truth((HALF,), "a"), 2: Truth((), "a"), 3: Truth((HALF,), "b"), 4: Truth((), "b"), 5: Truth((), "c")}
+    believed = {1: 0.9, 2: 0.1, 3: 0.2, 4: 0.8, 5: 0.5}
+    places = {key: Place(HALF, (0.1, 0.1), there=there) for key, there in believed.items()}
+    corpus = score_places(truth, places, metrics=("boxes", "absence"), kinds=True).corpus
+    assert (corpus["absent AUC (a)"], corpus["absent AUC (b)"]) == (1.0, 0.0) and "absent AUC (c)" not in corpus
+    assert corpus["rejected at 3% loss"] == pytest.approx(1 / 3)
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=9), st.lists(st.integers(0, 5), min_size=1, max_size=9))

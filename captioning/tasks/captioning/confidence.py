@@ -20,6 +20,7 @@ from captioning.runtime.option_checks import require_number
 from captioning.tasks.captioning.caption import Caption
 
 STEPS = 100  # of Newton's method, which needs about ten
+AS_IT_IS = {"slope": 1.0, "offset": 0.0}  # the curve of log-odds that are as they should be
 LEAST_BELIEF = 0.5  # of what is named instead of a sentence
 
 

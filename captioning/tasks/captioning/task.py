@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from captioning.data.source import Source
 from captioning.decoders.base import Decoder
 from captioning.decoders.concepts import ConceptReader
 from captioning.encoders.base import Encoder
@@ -19,7 +20,7 @@ from captioning.errors import UserError
 from captioning.example import Example
 from captioning.generation.word_options import with_vocabulary
 from captioning.memory import VisualMemory
-from captioning.metrics.caption_scores import score_captions
+from captioning.metrics.caption_scores import METRICS, score_captions
 from captioning.metrics.remarks import same_everywhere, unsplit
 from captioning.metrics.scores import Scores
 from captioning.tasks.base import Build, Parts, Task
@@ -220,7 +221,8 @@ class Captioning(Task):
         return score_captions(references, predictions, metrics=tuple(metrics or self.metrics), labels=labels)
 
     def usual_metrics(self, source: Any) -> tuple[str, ...]:
-        return tuple(source.metrics)
+        own = tuple(source.metrics)
+        return own if METRICS.intersection(own) else Source.metrics  # of phrases, say, which have captions as well
 
     def tally(self, examples: Sequence[Example]) -> str:
         return f"{sum(len(example.captions) for example in examples):,} references"

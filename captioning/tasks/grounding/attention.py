@@ -17,6 +17,7 @@ from captioning.layers.positions import grid_cells
 from captioning.memory import VisualMemory
 from captioning.tasks.base import Task
 from captioning.tasks.captioning.captioner import Captioner
+from captioning.tasks.captioning.confidence import AS_IT_IS
 from captioning.tasks.captioning.task import Captioning
 from captioning.tasks.grounding.locator import Locator
 from captioning.tasks.grounding.task import Grounding
@@ -48,7 +49,7 @@ class AttentionGrounding(Grounding):
     def __init__(self, captioner: Captioning):
         Task.__init__(self)
         self.captioner = captioner
-        self.vocabulary = captioner.vocabulary
+        self.vocabulary, self.presence = captioner.vocabulary, AS_IT_IS
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
 
     def encode(self, phrase: str) -> list[int]:

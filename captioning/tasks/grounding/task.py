@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.ops import box_iou, nms
 
 from captioning.boxes import union_box
-from captioning.data.phrases import Phrase, all_phrases
+from captioning.data.phrases import OtherPhrases, Phrase, all_phrases
 from captioning.encoders.base import Encoder
 from captioning.encoders.text import TextEncoder, padded
 from captioning.errors import UserError
@@ -25,6 +25,7 @@ from captioning.metrics.box_scores import METRICS, Place, Truth, score_places
 from captioning.metrics.scores import Scores
 from captioning.tasks.base import Build, Parts, Task
 from captioning.tasks.captioning.augmentation import SIDES, reflected, seen_in_mirror
+from captioning.tasks.captioning.confidence import AS_IT_IS, check_curve
 from captioning.tasks.grounding.objectives import Phrases, Weights, grounding_losses
 from captioning.text.vocabulary import EOS, PAD, UNK, Vocabulary
 
@@ -43,8 +44,11 @@ class Grounding(Task):
         weights: what the parts of the loss count, see `Weights`.
         vocabulary: `min_count` and `max_words` of the words that are taken from the training phrases.
         phrases_per_image: rows of each image in training; of more phrases others are taken in each epoch. None for all.
+        absent: further rows of each image in training, about other images' things, which are not there; others in each
+            epoch. Those that the source gives (`data.absent`) are then left to validation.
         mirror: how likely an image is seen in a mirror in training, left and right in its phrases with it.
         seed: what the choice of rows and mirrors depends on, besides epoch and image.
+        presence: slope and offset of the log-odds that something is there, as `calibrated` fits them.
     """
 
     needs = ("phrases",)
@@ -54,6 +58,7 @@ class Grounding(Task):
     usage = "locate PHOTO PHRASE"
     metrics = ("boxes",)
     files = (WORDS,)
+    compares = True
 
     def __init__(
         self,
@@ -63,8 +68,10 @@ class Grounding(Task):
         weights: Mapping[str, float] | None = None,
         vocabulary: Mapping[str, Any] | None = None,
         phrases_per_image: int | None = 12,
+        absent: int = 0,
         mirror: float = 0.0,
         seed: int = 0,
+        presence: Mapping[str, float] | None = None,
     ):
         super().__init__()
         if phrases_per_image is not None and phrases_per_image < 1:
@@ -79,7 +86,11 @@ class Grounding(Task):
             raise UserError(f"task.vocabulary.max_words: it is 1 to {MAX_WORDS}")
         if not 0 <= mirror <= 1:
             raise UserError(f"task.mirror={mirror}: it is a probability, from 0 to 1")
-        self.phrases_per_image, self.mirror, self.seed = phrases_per_image, mirror, seed
+        if absent < 0:
+            raise UserError(f"task.absent={absent}: it is 0 or more")
+        self.phrases_per_image, self.absent, self.mirror, self.seed = phrases_per_image, absent, mirror, seed
+        self.others: OtherPhrases | None = None  # while it learns, what is not there is drawn from
+        self.presence = check_curve(presence or AS_IT_IS)
         self.vocabulary: Vocabulary | None = None
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))  # what log-odds are multiplied by, and added
 
@@ -93,16 +104,26 @@ class Grounding(Task):
         sizes = {"visual_width": encoder.width, "text_width": self.text.state_width}
         self.head: GroundingHead = instantiate(self.parts["head"], kind=GroundingHead, **sizes)
 
+    def begin(self, examples: Sequence[Example]) -> None:
+        self.others = OtherPhrases(examples) if self.absent else None
+
+    def end(self) -> None:
+        self.others = None
+
     def rows(self, example: Example, epoch: int) -> list[Phrase]:
         """The phrases of an image that are learned from in an epoch, each once; all where nothing is learned."""
         phrases = list(getattr(example, "phrases", ()))
         if not self.training:
             return phrases
+        chance = f"{self.seed} {epoch} {example.id}"
+        absent = self.others.drawn(example, self.absent, f"absent {chance}") if self.others else []
+        if self.others:
+            phrases = [phrase for phrase in phrases if not phrase.absent]
         phrases = list({(phrase.text.lower(), phrase.boxes): phrase for phrase in phrases}.values())
         most = self.phrases_per_image
-        if most is None or len(phrases) <= most:
-            return phrases
-        return random.Random(f"{self.seed} {epoch} {example.id}").sample(phrases, most)
+        if most is not None and len(phrases) > most:
+            phrases = random.Random(chance).sample(phrases, most)
+        return [*phrases, *absent]
 
     def encode(self, phrase: str) -> list[int]:
         """The numbers of a phrase's words, at least one."""
@@ -175,7 +196,8 @@ class Grounding(Task):
         """One phrase as plain data: the `box` around all that is meant, the single `boxes` where these are several, how
         likely it is that the box is right (`score`, and before it was fitted, as log-odds, `odds`) and that anything is
         meant at all (`there`), and the `point`, the middle of the token that shows it most."""
-        there, odds = located.there[b, r].double(), both(located.there[b, r].double(), located.sure[b, r].double())
+        there = self.presence["slope"] * located.there[b, r].double() + self.presence["offset"]
+        odds = both(there, located.sure[b, r].double())
         tokens = located.tokens[b, r].float().cpu()
         x1, y1, x2, y2 = places[int(tokens.argmax())].tolist()
         box = located.boxes[b, r].float().cpu()
@@ -237,13 +259,14 @@ class Grounding(Task):
             raise UserError(f"{where}/{WORDS}: max_words is not within 1 to {MAX_WORDS}")
 
     def config(self) -> dict[str, Any]:
-        return {**super().config(), **self.parts}
+        fitted = {"presence": self.presence} if self.presence != AS_IT_IS else {}
+        return {**super().config(), **self.parts, **fitted}
 
     def summary(self) -> str:
         return f"{type(self.text).__name__}, {type(self.head).__name__}"
 
     def calibrated(self, predictor: Any, source: Any, split: str, **options: Any) -> tuple[Any, Any]:
-        """The model with scores that are as high as boxes are often right on a split."""
+        """The model with scores that are as high as boxes are often right on a split, and things there."""
         from captioning.tasks.grounding.calibration import calibrated
 
         return calibrated(predictor, source, split, **options)
@@ -258,11 +281,13 @@ class Grounding(Task):
         scores: Scores,
         *,
         title: str,
+        **compared: Any,
     ) -> Path:
-        """Scores by kind, and photos with what was found beside what people drew, failures among them."""
+        """Scores by kind, and photos with what was found beside what people drew, failures among them; `compared` with
+        another model where its `name` and the one `against` it are given."""
         from captioning.tasks.grounding.evaluation import write_boxes
 
-        return write_boxes(path, examples, source, predictions, scores, title=title)
+        return write_boxes(path, examples, source, predictions, scores, title=title, **compared)
 
     def predictor(self, bundle: Any, device: str | torch.device | None = None) -> Any:
         """A `Locator`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from tiny_grounding import HEADS, TEXT, built, examples, grounding_bundle, memory
@@ -15,6 +16,7 @@ from captioning.data.phrases import Phrase
 from captioning.errors import UserError
 from captioning.heads.grounding import Located
 from captioning.models.bundle import load_bundle, save_bundle
+from captioning.tasks.grounding.calibration import with_presence
 from captioning.tasks.grounding.locator import Locator
 from captioning.tasks.grounding.objectives import around
 from captioning.tasks.grounding.task import Grounding, both, in_mirror, several
@@ -83,6 +85,38 @@ def test_a_phrase_is_learned_once_from_an_image_and_others_in_each_epoch():
     assert len(task.eval().rows(doubled, 0)) == 6
     few = built("grid", phrases_per_image=1).train()
     assert len({few.rows(doubled, epoch)[0].text for epoch in range(20)}) == 3
+
+
+def test_what_is_not_there_is_drawn_anew_in_each_epoch_and_in_training_alone():
+    task = built("grid", absent=1)
+    box = ((0.0, 0.0, 0.5, 0.5),)
+    names = ("a man", "a dog", "a horse", "a car")
+    pictures = [replace(e, phrases=(Phrase(n, n, box),)) for e, n in zip(examples(4), names, strict=True)]
+    task.begin(pictures)
+    assert not any(p.absent for p in task.rows(pictures[0], 0))
+    task.train()
+    given = replace(pictures[0], phrases=(*pictures[0].phrases, Phrase("x", "a tree", (), absent=True)))
+    drawn = [[p for p in task.rows(given, epoch) if p.absent] for epoch in range(30)]
+    assert all(len(those) == 1 and those[0].text in names[1:] for those in drawn)
+    assert len({those[0].text for those in drawn}) > 1 and drawn[3] == [p for p in task.rows(given, 3) if p.absent]
+    targets = task.targets([given], 0)
+    assert int((targets.counts == 0).sum()) == 1
+    task.end()
+    assert [p.text for p in task.rows(given, 0) if p.absent] == ["a tree"]
+
+
+def test_presence_that_was_fitted_is_kept_and_moves_what_is_believed_and_nothing_else():
+    plain, fitted = built("grid"), built("grid", presence={"slope": 2.0, "offset": -1.0})
+    assert "presence" not in plain.config() and fitted.config()["presence"] == {"slope": 2.0, "offset": -1.0}
+    one, other = (task.predict(memory(), task.targets(examples(), 0)) for task in (plain, fitted))
+    for a, b in zip(sum(one, []), sum(other, []), strict=True):
+        assert a["box"] == b["box"] and a["point"] == b["point"]
+        odds = 2 * np.log(a["there"] / (1 - a["there"])) - 1
+        assert b["there"] == pytest.approx(1 / (1 + np.exp(-odds)))
+        moved = with_presence(*(np.array([value]) for value in (a["odds"], (odds + 1) / 2)), fitted.presence)
+        assert b["odds"] == pytest.approx(float(moved[0]), abs=1e-6)
+    with pytest.raises(UserError, match="slope"):
+        built("grid", presence={"offset": 1.0})
 
 
 def test_in_a_mirror_boxes_are_reflected_and_left_is_right():
