@@ -12,7 +12,6 @@ import typer
 
 from captioning.commands.caption_files import printable
 from captioning.commands.own_packages import ALLOW, own_packages
-from captioning.commands.search import DEFAULT, as_embedder
 from captioning.errors import UserError
 from captioning.files.terminal import complain
 
@@ -64,17 +63,18 @@ def asked(
     template: list[str] | None,
 ) -> Callable[[Iterable[Path]], Iterator[tuple[Path, dict[str, float] | UserError]]]:
     """What makes label -> probability of photo after photo. Raises UserError for options that do not suit the model."""
+    from captioning.tasks.embedding.embedder import SHIPPED, as_embedder
     from captioning.tasks.load import load
     from captioning.tasks.recognition.classifier import Classifier
 
     given = labels is not None or labels_file is not None
     names = chosen_labels(labels, labels_file) if given or model is None else None
-    loaded = load(DEFAULT if model is None else model, device=device, allow=own_packages(allow))
+    loaded = load(SHIPPED if model is None else model, device=device, allow=own_packages(allow))
     if isinstance(loaded, Classifier):
         if template:
             raise UserError("--template is for models that know labels by their names; this one has a list of its own")
         return partial(by_list, loaded, names)
-    return partial(by_names, as_embedder(loaded, model), names or chosen_labels(None, None), template)
+    return partial(by_names, as_embedder(loaded, f"--model {model}"), names or chosen_labels(None, None), template)
 
 
 def by_list(classifier: Any, names: list[str] | None, files: Iterable[Path]) -> Iterator[Any]:

@@ -48,9 +48,10 @@ def run(config: DictConfig, folder: Path) -> int:
         predictions = {key: text for key, (text, _) in predictions.items()}
     scores = task.score(predictions, examples, metrics=tuple(config.metrics or task.usual_metrics(source)))
     if config.embedder:
-        from captioning.tasks.embedding.judging import add_clip_scores, load_judge, require_captions, source_vectors
+        from captioning.tasks.embedding.judging import add_clip_scores, require_captions, source_vectors
+        from captioning.tasks.embedding.load import load_embedder
 
-        judge = load_judge(config.embedder, config.device, config.allow)
+        judge = load_embedder(config.embedder, config.device, config.allow, option="embedder=")
         require_captions(list(predictions.values()))
         vectors = source_vectors(judge, source, split, **of_another_model(options_of(config)))
         add_clip_scores(scores, judge, vectors, predictions, {example.id: example.captions for example in examples})

@@ -11,7 +11,8 @@ from captioning.errors import UserError
 from captioning.media.finding import find_images
 from captioning.metrics.references import ImageId, References
 from captioning.metrics.scores import Scores
-from captioning.tasks.embedding.judging import add_clip_scores, file_vectors, load_judge
+from captioning.tasks.embedding.judging import add_clip_scores, file_vectors
+from captioning.tasks.embedding.load import load_embedder
 
 
 def judge_by(embedder: str | None, folder: Path | None) -> Judge | None:
@@ -41,7 +42,7 @@ def add_scores(
         raise UserError(
             f"--images {folder}: {len(missing):,} of {len(wanted):,} pictures are not there, the first is {missing[0]}"
         )
-    judge = load_judge(embedder, option="--embedder ")
+    judge = load_embedder(embedder, option="--embedder ")
     vectors = file_vectors(judge, {image: files[image] for image in wanted})
     for one, said in zip(scores, every, strict=True):
         add_clip_scores(one, judge, vectors, said, captions)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Optional
 
 import typer
 
@@ -13,8 +12,6 @@ from captioning.commands.caption_files import printable
 from captioning.commands.own_packages import ALLOW, own_packages
 from captioning.errors import UserError
 from captioning.files.terminal import complain
-
-DEFAULT = "flickr8k_embedding"
 
 
 def search(
@@ -40,7 +37,9 @@ def search(
     """
     if not (text and text.strip()) and like is None:
         raise UserError("what is looked for? A text after the folder, or a photo with --like")
-    embedder = load_embedder(model, device, allow)
+    from captioning.tasks.embedding.load import load_embedder
+
+    embedder = load_embedder(model, device, own_packages(allow), option="--model ")
     found_in, skipped = embedder.index(folder, place=index, recursive=not flat, progress=True)
     for _, error in skipped:
         complain(error)
@@ -50,20 +49,6 @@ def search(
     if page is not None:
         write_page(page, folder, found, text if text is not None else f"photos like {like}")
     return 1 if skipped else 0
-
-
-def load_embedder(model: str | None, device: str | None, allow: Sequence[str] | None = None) -> Any:
-    """The embedding model of that name, by default the shipped one. Raises UserError for a model of another kind."""
-    from captioning.tasks.load import load
-
-    return as_embedder(load(DEFAULT if model is None else model, device=device, allow=own_packages(allow)), model)
-
-
-def as_embedder(loaded: Any, model: str | None) -> Any:
-    """What was loaded, where it compares photos with words. Raises UserError where it does not."""
-    if not hasattr(loaded, "embed_text"):
-        raise UserError(f"{model} does not compare photos with words: train one with experiment=flickr8k_embedding")
-    return loaded
 
 
 def line(file: Path, score: float, as_json: bool) -> str:

@@ -67,20 +67,19 @@ def reranking(
     require_whole("generation.", candidates=candidates)
     if weight < 0 or candidates < 1:
         raise UserError("generation.rerank_weight is 0 or above, generation.candidates 1 or more")
-    from captioning.tasks.embedding.embedder import Embedder
+    from captioning.tasks.embedding.embedder import as_embedder
 
     name = model
     if isinstance(model, (str, os.PathLike)):
         if open_model is None:
             raise UserError("rerank: give an embedder itself, as captioning.load(NAME) returns it")
         model = open_model(os.fspath(model))
-    if not isinstance(model, Embedder):
-        raise UserError(f"generation.rerank={name} does not compare photos with words: flickr8k_embedding does")
+    embedder = as_embedder(model, f"generation.rerank={name}")
     asked = {name: rest[name] for name in ("num_captions", "num_samples") if rest.get(name) is not None}
     require_whole("generation.", **asked)
     most = max(asked.values(), default=1)
     rest["num_samples" if "num_samples" in asked else "num_captions"] = max(candidates, most)
-    return rest, Reranking(model, float(weight), most)
+    return rest, Reranking(embedder, float(weight), most)
 
 
 def reranked_split(

@@ -26,6 +26,7 @@ from captioning.tasks.embedding.zero_shot import PROMPT, class_vectors
 from captioning.tasks.predictor import Predictor, ReadInput
 
 INDEX = ".captioning-index"
+SHIPPED = "flickr8k_embedding"
 Skipped = tuple[str, UserError]
 
 
@@ -259,3 +260,13 @@ def read_labels(file: str | os.PathLike[str]) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file} cannot be read as a list of labels: {error}") from None
     return [line.strip() for line in lines if line.strip()]
+
+
+def as_embedder(model: Any, called: str) -> Embedder:
+    """A model that was loaded. Raises UserError naming what it was called where it compares no photos with words."""
+    if not isinstance(model, Embedder):
+        raise UserError(
+            f"{called} does not compare photos with words: the shipped {SHIPPED} does, and what "
+            f"experiment={SHIPPED} trains"
+        )
+    return model

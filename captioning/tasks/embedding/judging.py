@@ -14,17 +14,8 @@ from captioning.errors import UserError
 from captioning.metrics.bootstrap import mean_of
 from captioning.metrics.scores import Scores
 from captioning.tasks.embedding.embedder import Embedder
-from captioning.tasks.load import load
 
 Vectors = Mapping[Any, NDArray[np.float32]]  # by picture, (W,) of unit length
-
-
-def load_judge(name: str, device: str | None = None, allow: Sequence[str] = (), option: str = "embedder=") -> Embedder:
-    """The embedder of that name or folder. Raises UserError naming the option for a model of another kind."""
-    judge = load(name, device=device, allow=allow)
-    if not isinstance(judge, Embedder):
-        raise UserError(f"{option}{name} does not compare photos with words: {option}flickr8k_embedding does")
-    return judge
 
 
 def require_captions(predictions: Sequence[Any]) -> None:
