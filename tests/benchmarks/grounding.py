@@ -2,9 +2,9 @@
 
 A photo with twenty phrases beside the same photo with one, in turns, in processor time of one thread; by default of
 the shipped model. Where CAPTIONING_DATA names the data sets also, on Flickr30k Entities' phrases of Flickr8k's dev
-photos, guesses: the whole picture and a box in its middle; and where YOLOX names a detector's .onnx file, the largest
-box that it proposes, and the share of phrases that one of 36 proposals fits, by kind: no head over these regions finds
-more unless it moves them. Of PHOTOS photos, by default 200.
+photos, guesses: the whole picture and a box in its middle; and of a MODEL that looks at regions, or where YOLOX names a
+detector's .onnx file, the largest box that is proposed, and the share of phrases that one of the model's regions, or of
+36, fits, by kind: no head over these regions finds more unless it moves them. Of PHOTOS photos, by default 200.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from captioning.boxes import Corners, box_areas, box_ious, union_box
 from captioning.data.benchmarks.flickr30k_entities import Flickr30kEntities
 from captioning.data.phrases import Phrase, PhrasedExample
 from captioning.data.synthetic.scene_phrases import ScenePhrases
+from captioning.encoders.base import Encoder
 from captioning.encoders.regions import RegionEncoder
 from captioning.metrics.box_scores import OVERLAP, Place, Truth, score_places
 from captioning.tasks.grounding.locator import Locator
@@ -63,11 +64,19 @@ def guessed(name: str, examples: list[PhrasedExample], guess: Guess) -> dict[str
     return {f"{name} box, acc@0.5": scores["acc@0.5"], f"{name} box, pointing": scores["pointing"]}
 
 
-def proposals(source: Flickr30kEntities, examples: list[PhrasedExample], file: str) -> dict[str, np.ndarray]:
-    """The regions of each photo, by its id, (N, 4)."""
+def proposing(encoder: Encoder, file: str | None) -> RegionEncoder | None:
+    """What proposes regions: the model's own encoder, or one around the detector in a file."""
+    if isinstance(encoder, RegionEncoder) or file is None:
+        return encoder if isinstance(encoder, RegionEncoder) else None
     from captioning.encoders.detectors.yolox import Yolox
 
-    encoder = RegionEncoder(detector=Yolox(file=file), weights="none").eval()
+    return RegionEncoder(detector=Yolox(file=file), weights="none").eval()
+
+
+def proposals(
+    source: Flickr30kEntities, examples: list[PhrasedExample], encoder: RegionEncoder
+) -> dict[str, np.ndarray]:
+    """The regions of each photo, by its id, (N, 4)."""
     found = {}
     for example in examples:
         views = encoder.collate([encoder.read(source.image(example))])
@@ -91,23 +100,28 @@ def upper_bounds(examples: list[PhrasedExample], regions: dict[str, np.ndarray])
 def main() -> None:
     torch.set_num_threads(1)
     model = sys.argv[1] if len(sys.argv) > 1 else SHIPPED
-    report("grounding", [Figure(f"grounding_{PHRASES}_for_1", cost(load(model, device="cpu")), "x", GOAL)])
+    locator = load(model, device="cpu")
+    report("grounding", [Figure(f"grounding_{PHRASES}_for_1", cost(locator), "x", GOAL)])
     if data := os.environ.get("CAPTIONING_DATA"):
-        for name, share in without_looking(data, os.environ.get("YOLOX")).items():
+        for name, share in without_looking(data, proposing(locator.encoder, os.environ.get("YOLOX"))).items():
             print(f"{name:<48}{100 * share:>8.1f} %")
 
 
-def without_looking(data: str, detector: str | None) -> dict[str, float]:
+def without_looking(data: str, encoder: RegionEncoder | None) -> dict[str, float]:
     """Guesses on Flickr8k's dev photos, and what proposals allow."""
     source = Flickr30kEntities(f"{data}/flickr30k_entities", photos=f"{data}/flickr8k/Images", lists="flickr8k")
     examples = source.examples("val")
     low, high = (1 - MIDDLE) / 2, (1 + MIDDLE) / 2
     found = guessed("whole", examples, lambda example, phrase: (0.0, 0.0, 1.0, 1.0))
     found |= guessed("middle", examples, lambda example, phrase: (low, low, high, high))
-    if detector:
+    if encoder is not None:
         some = examples[: int(os.environ.get("PHOTOS", "200"))]
-        regions = proposals(source, some, detector)
-        largest = {key: tuple(boxes[box_areas(boxes).argmax()].tolist()) for key, boxes in regions.items()}
+        regions = proposals(source, some, encoder)
+        proposed = {key: boxes[(boxes != (0, 0, 1, 1)).any(1)] for key, boxes in regions.items()}  # no whole picture
+        largest = {
+            key: tuple(boxes[box_areas(boxes).argmax()].tolist()) if len(boxes) else (0.0, 0.0, 1.0, 1.0)
+            for key, boxes in proposed.items()
+        }
         found |= guessed("largest proposed", some, lambda example, phrase: largest[str(example.id)])
         found |= upper_bounds(some, regions)
     return found

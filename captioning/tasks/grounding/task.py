@@ -47,6 +47,8 @@ class Grounding(Task):
         absent: further rows of each image in training, about other images' things, which are not there; others in each
             epoch. Those that the source gives (`data.absent`) are then left to validation.
         mirror: how likely an image is seen in a mirror in training, left and right in its phrases with it.
+        learns: beginnings of the names of weights that learn, such as ["head.sure"], whether something is there and its
+            box right; the others stay as they are. None for all.
         seed: what the choice of rows and mirrors depends on, besides epoch and image.
         presence: slope and offset of the log-odds that something is there, as `calibrated` fits them.
     """
@@ -70,6 +72,7 @@ class Grounding(Task):
         phrases_per_image: int | None = 12,
         absent: int = 0,
         mirror: float = 0.0,
+        learns: Sequence[str] | None = None,
         seed: int = 0,
         presence: Mapping[str, float] | None = None,
     ):
@@ -90,6 +93,7 @@ class Grounding(Task):
             raise UserError(f"task.absent={absent}: it is 0 or more")
         self.phrases_per_image, self.absent, self.mirror, self.seed = phrases_per_image, absent, mirror, seed
         self.others: OtherPhrases | None = None  # while it learns, what is not there is drawn from
+        self.learns = None if learns is None else tuple(learns)
         self.presence = check_curve(presence or AS_IT_IS)
         self.vocabulary: Vocabulary | None = None
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))  # what log-odds are multiplied by, and added
@@ -103,6 +107,25 @@ class Grounding(Task):
         self.text.use(self.vocabulary)
         sizes = {"visual_width": encoder.width, "text_width": self.text.state_width}
         self.head: GroundingHead = instantiate(self.parts["head"], kind=GroundingHead, **sizes)
+        if self.learns is not None:
+            names = [name for name, _ in self.named_parameters()]
+            if missing := [one for one in self.learns if not any(name.startswith(one) for name in names)]:
+                raise UserError(f"task.learns: no weight's name begins with {', '.join(missing)}. Try head or text")
+            for name, weight in self.named_parameters():
+                weight.requires_grad_(name.startswith(self.learns))
+
+    def train(self, mode: bool = True) -> Grounding:
+        """What does not learn has no dropout."""
+        super().train(mode)
+        if mode and self.learns is not None:
+            for name, module in self.named_modules():
+                module.training = not name or f"{name}.".startswith(tuple(f"{one}." for one in self.learns))
+        return self
+
+    def undecided(self, examples: Sequence[Example]) -> str:
+        if self.learns is not None and all(one.startswith("head.sure") for one in self.learns):
+            return "only how sure it is of its boxes is learned, which moves none of them"
+        return ""
 
     def begin(self, examples: Sequence[Example]) -> None:
         self.others = OtherPhrases(examples) if self.absent else None

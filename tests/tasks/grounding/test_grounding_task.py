@@ -119,6 +119,24 @@ def test_presence_that_was_fitted_is_kept_and_moves_what_is_believed_and_nothing
         built("grid", presence={"offset": 1.0})
 
 
+def test_weights_that_do_not_learn_stay_and_what_they_say_with_them():
+    torch.manual_seed(0)
+    task = built("grid", learns=["head.sure"]).train()
+    before = {name: weight.clone() for name, weight in task.named_parameters()}
+    learning = [weight for weight in task.parameters() if weight.requires_grad]
+    step = torch.optim.SGD(learning, lr=0.1)
+    for _ in range(3):
+        step.zero_grad()
+        task.losses(memory(), task.targets(examples(), 0))[0]["loss"].backward()
+        step.step()
+    moved = {name for name, weight in task.named_parameters() if not torch.equal(weight, before[name])}
+    assert moved == {name for name in before if name.startswith("head.sure.")}
+    assert task.training and task.head.sure.training and not task.head.layers.training and not task.text.training
+    assert "moves none" in task.undecided(examples()) and built("grid").undecided(examples()) == ""
+    with pytest.raises(UserError, match="nonsense"):
+        built("grid", learns=["nonsense"])
+
+
 def test_in_a_mirror_boxes_are_reflected_and_left_is_right():
     assert in_mirror("the man Left of the leftmost tree, right") == "the man right of the rightmost tree, left"
     plain, mirrored = built("grid").train(), built("grid", mirror=1.0).train()
