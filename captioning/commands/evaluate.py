@@ -78,7 +78,14 @@ def run(config: DictConfig, folder: Path) -> int:
         more |= {"name": comparison.short_names(str(config.model), str(config.against))[0], "against": other}
     for remark in scores.remarks:
         log.warning(f"{source.name} {split}: {remark}")
-    about = {"model": str(config.model), "task": task.config(), "data": source.name, "split": split}
+    described = (task.captioner if config.attention else task).config()
+    about = {
+        "model": str(config.model),
+        "attention": config.attention,
+        "task": described,
+        "data": source.name,
+        "split": split,
+    }
     about |= {"pictures": len(predictions), "unavailable": scores.unavailable, "remarks": scores.remarks}
     write_json(folder / "metrics.json", {**about, "scores": scores.corpus, **compared})
     write_json(folder / "predictions.json", task.result_file(predictions, examples))
@@ -95,6 +102,8 @@ def run(config: DictConfig, folder: Path) -> int:
 def opened(config: DictConfig) -> tuple[Any, Source]:
     """The model, which searches as it is told to, and the data."""
     predictor = load(config.model, device=config.device, allow=config.allow, precision=str(config.precision))
+    if config.attention:
+        predictor = looking(predictor, config)
     source = instantiate({key: value for key, value in config.data.items() if key != "split"})
     generation = OmegaConf.to_container(config.generation, resolve=True)
     if search := {name: value for name, value in generation.items() if name not in RERANKING}:
@@ -102,6 +111,18 @@ def opened(config: DictConfig) -> tuple[Any, Source]:
             raise UserError("generation.KEY=VALUE changes a search that is named: generation=beam generation.alpha=1.4")
         predictor.task.generate_with(search, lambda part, kind: instantiate(part))
     return predictor, source
+
+
+def looking(predictor: Any, config: DictConfig) -> Any:
+    """The captioner as a model that locates by where it looks. Raises UserError for what writes no captions."""
+    from captioning.tasks.captioning.captioner import Captioner
+    from captioning.tasks.grounding.attention import by_attention
+
+    if not isinstance(predictor, Captioner):
+        raise UserError("attention=true is for models that write captions: others locate without")
+    if config.calibrate:
+        raise UserError("attention=true and calibrate= do not go together: where a captioner looks has no confidence")
+    return by_attention(predictor)
 
 
 def reranking_of(config: DictConfig) -> dict[str, Any]:

@@ -45,6 +45,15 @@ def test_a_model_of_another_kind_is_named(models, tmp_path, capsys):
     assert "one model" in capsys.readouterr().err
 
 
+def test_a_captioner_locates_by_where_it_looks(models, tmp_path, capsys):
+    writer = saved_model(tmp_path / "writer")
+    assert evaluate(f"model={writer}", "attention=true", "report=true", f"output={tmp_path}/out") == 0
+    told = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert 0 <= told["scores"]["pointing"] <= 1 and told["attention"] and (tmp_path / "out" / "report.html").is_file()
+    assert evaluate(f"model={models}/grid/model", "attention=true", f"output={tmp_path}/out") == 2
+    assert "write captions" in capsys.readouterr().err
+
+
 def test_models_are_called_by_what_tells_their_places_apart():
     assert short_names("runs/grid/model", "runs/regions/model") == ("grid", "regions")
     assert short_names("flickr8k_grounding", "/runs/regions/model") == ("flickr8k_grounding", "regions")
