@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -32,6 +32,7 @@ from captioning.text.vocabulary import EOS, PAD, UNK, Vocabulary
 WORDS = "vocabulary.json"
 MAX_WORDS = 100  # of a phrase; what comes after is not read
 SAME = 0.5  # IoU from which two boxes are of one thing
+BELIEF: tuple[str, Literal["max", "min"]] = ("val/absent AUC", "max")
 ENOUGH = 0.5  # probability from which a token shows a thing, and something is there at all
 
 
@@ -94,6 +95,8 @@ class Grounding(Task):
         self.phrases_per_image, self.absent, self.mirror, self.seed = phrases_per_image, absent, mirror, seed
         self.others: OtherPhrases | None = None  # while it learns, what is not there is drawn from
         self.learns = None if learns is None else tuple(learns)
+        if learns and all(one.startswith("head.sure") for one in learns):
+            self.monitor = BELIEF  # no box moves
         self.presence = check_curve(presence or AS_IT_IS)
         self.vocabulary: Vocabulary | None = None
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))  # what log-odds are multiplied by, and added
@@ -123,8 +126,8 @@ class Grounding(Task):
         return self
 
     def undecided(self, examples: Sequence[Example]) -> str:
-        if self.learns is not None and all(one.startswith("head.sure") for one in self.learns):
-            return "only how sure it is of its boxes is learned, which moves none of them"
+        if self.monitor == BELIEF and all(phrase.boxes for phrase in all_phrases(examples)):
+            return "no phrase of validation is about what is not there (data.absent=3), and no box moves"
         return ""
 
     def begin(self, examples: Sequence[Example]) -> None:
