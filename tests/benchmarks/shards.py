@@ -3,14 +3,16 @@ python tests/benchmarks/shards.py [PHOTOS=4000]
 
 Photos of Flickr8k (in the folder that CAPTIONING_DATA names; without it nothing is measured) in 8 shards, the model
 shipped with the first release, in bfloat16 where the processor has it. Whole commands are timed, from their start to
-their end; on one core each, and on two for the cluster and for two processes. Shards and folder are compared over the
-first quarter of the photos, cluster and processes over half of them, memory between the quarter and all.
+their end: folder and shards in turns over the first quarter of the photos, on one core, also by the processor's time,
+which other work on the machine hardly changes; memory over all, between the end of that quarter and of all; two
+processes of one core each and a cluster of two actors over all.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import statistics
 import subprocess
 import sys
 import tarfile
@@ -23,16 +25,16 @@ from harness import Figure, report
 
 from captioning.runtime.precision import processor_has_bf16
 
-SHARDS, MODEL = 8, "flickr8k"
+SHARDS, ROUNDS, MODEL = 8, 2, "flickr8k"
 CORES = sorted(os.sched_getaffinity(0))[:2]
 
 
 def made(folder: Path, photos: list[Path]) -> None:
-    """The photos as shards, the first half of those also by twos, and the first quarter as links in a folder."""
+    """The photos as shards, every second of them and the first quarter as links, and the photos of that quarter too."""
     each = -(-len(photos) // SHARDS)
-    for name in ("shards", "folder", "half", "half0", "half1"):
+    for name in ("shards", "folder", "quarter", "half0", "half1"):
         (folder / name).mkdir()
-    for photo in photos[: 2 * each]:
+    for photo in photos[: SHARDS // 4 * each]:
         (folder / "folder" / photo.name).symlink_to(photo)
     for number in range(SHARDS):
         path = folder / f"shards/{number}.tar"
@@ -41,7 +43,7 @@ def made(folder: Path, photos: list[Path]) -> None:
                 info, content = tarfile.TarInfo(photo.name), photo.read_bytes()
                 info.size = len(content)
                 shard.addfile(info, io.BytesIO(content))
-        for name in ("half", f"half{number % 2}") if number < SHARDS // 2 else ():
+        for name in (f"half{number % 2}", *(["quarter"] if number < SHARDS // 4 else [])):
             (folder / f"{name}/{number}.tar").symlink_to(path)
 
 
@@ -56,35 +58,39 @@ def begun(folder: Path, cores: list[int], *arguments: str) -> subprocess.Popen:
         return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
 
 
-def rate(folder: Path, photos: int, *commands: tuple[list[int], list[str]]) -> float:
-    """Photos a second of several commands at once."""
+def ended(folder: Path, process: subprocess.Popen) -> float:
+    """Waits for a command. -> the processor's time that it took, seconds."""
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit((folder / "log.txt").read_text()[-2000:])
+    return used.ru_utime + used.ru_stime
+
+
+def timed(folder: Path, *commands: tuple[list[int], list[str]]) -> tuple[float, float]:
+    """Several commands at once. -> seconds by the clock, and of the processor."""
     start = time.perf_counter()
     processes = [begun(folder, cores, *arguments) for cores, arguments in commands]
-    for process in processes:
-        if process.wait():
-            raise SystemExit((folder / "log.txt").read_text()[-2000:])
-    return photos / (time.perf_counter() - start)
+    used = sum(ended(folder, process) for process in processes)
+    return time.perf_counter() - start, used
 
 
-def streamed(folder: Path, quarter: int) -> tuple[float, float, float]:
-    """Photos a second of the first quarter of the shards on one core; the most memory during the last of that quarter,
-    and during the last of all, MB."""
-    start, most, rate = time.perf_counter(), [0.0] * (SHARDS + 1), 0.0
+def most_memory(folder: Path) -> list[float]:
+    """All shards on one core. -> the most memory while each of them was captioned, MB."""
+    most = [0.0] * (SHARDS + 1)
     process = begun(folder, CORES[:1], "shards", "--output", "streamed")
-    while process.poll() is None:
-        try:
-            status = Path(f"/proc/{process.pid}/status").read_text()
-        except OSError:
-            break
-        held = next((int(line.split()[1]) / 1000 for line in status.splitlines() if line.startswith("VmRSS")), 0)
+    while held := resident(process.pid):
         done = len(list((folder / "streamed").glob("*.stats.json")))
         most[done] = max(most[done], held)
-        if done == SHARDS // 4 and not rate:
-            rate = quarter / (time.perf_counter() - start)
         time.sleep(0.2)
-    if process.wait():
-        raise SystemExit((folder / "log.txt").read_text()[-2000:])
-    return rate, most[SHARDS // 4 - 1], most[SHARDS - 1]
+    ended(folder, process)
+    return most[:SHARDS]
+
+
+def resident(process: int) -> float:
+    """MB of memory that a process holds; 0 once it has ended."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next((int(line.split()[1]) / 1000 for line in lines if line.startswith("VmRSS")), 0.0)
 
 
 def main(count: int) -> int:
@@ -96,21 +102,29 @@ def main(count: int) -> int:
         folder = Path(name)
         made(folder, photos)
         there = len(list((folder / "folder").iterdir()))
-        several = rate(folder, there, (CORES[:1], ["folder", "--output", "folder.jsonl"]))
-        stream, early, late = streamed(folder, there)
-        quarter, all_of_it = f"{there:,}", f"{len(photos):,}"
-        figures = [
-            Figure("shards: streamed as fast as a folder", stream, "photos/s", 0.9, several, higher=True),
-            Figure(f"shards: memory at {all_of_it} over {quarter} photos", late / early, "of it", 1.05),
-        ]
+        rounds = []
+        for round in range(ROUNDS):
+            commands = (["folder", "--output", f"folder{round}.jsonl"], ["quarter", "--output", f"quarter{round}"])
+            rounds.append([timed(folder, (CORES[:1], command)) for command in commands])
+            print("folder {:.1f} s, {:.1f} of the processor; shards {:.1f} s, {:.1f}".format(*sum(rounds[-1], ())))
+        names = ("shards: streamed as fast as a folder", "shards: streamed, by processor time")
+        figures = []
+        for name, kind in zip(names, (0, 1), strict=True):
+            several, stream = (there / statistics.median(one[way][kind] for one in rounds) for way in (0, 1))
+            figures.append(Figure(name, stream, "photos/s", 0.9, several, higher=True))
+        most = most_memory(folder)
+        print("memory, shard by shard:", *(f"{held:.0f}" for held in most), "MB")
+        title = f"shards: memory at {len(photos):,} over {there:,} photos"
+        figures.append(Figure(title, most[-1] / most[SHARDS // 4 - 1], "of it", 1.05))
         if len(CORES) == 2 and find_spec("ray"):
             alone = [(CORES[i : i + 1], [f"half{i}", "--output", f"half{i}-captions"]) for i in range(2)]
-            two = rate(folder, 2 * there, *alone)
+            two, _ = timed(folder, *alone)
             options = ["--cluster", "ray", "--actors", "2", "--cpus", "1"]
-            cluster = rate(folder, 2 * there, (CORES, ["half", "--output", "cluster", *options]))
-            for path in (folder / "cluster").glob("*.parquet"):
-                assert path.read_bytes() == (folder / "streamed" / path.name).read_bytes()
-            figures.append(Figure("shards: two actors as two processes", cluster, "photos/s", 0.85, two, higher=True))
+            cluster, _ = timed(folder, (CORES, ["shards", "--output", "cluster", *options]))
+            for path in (folder / "streamed").glob("*.parquet"):
+                assert path.read_bytes() == (folder / "cluster" / path.name).read_bytes()
+            own, peer = len(photos) / cluster, len(photos) / two
+            figures.append(Figure("shards: two actors as two processes", own, "photos/s", 0.85, peer, higher=True))
     return report("shards", figures)
 
 

@@ -22,7 +22,7 @@ from captioning.errors import UserError
 from captioning.shards.places import names_in, read_all
 
 pytestmark = pytest.mark.skipif(
-    find_spec("moto") is None or find_spec("s3fs") is None, reason="pip install 's3fs' 'moto[server]'"
+    find_spec("moto") is None or find_spec("s3fs") is None, reason="pip install 's3fs' 'moto[s3]' flask flask-cors"
 )
 
 
