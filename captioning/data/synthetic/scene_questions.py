@@ -23,6 +23,7 @@ from captioning.example import Example
 KINDS = ("exists", "count", "colour", "shape", "relation", "comparison", "more")
 FURTHER_KINDS = ("size", "place")  # that ask directly for what comparisons and relations need
 MOVING_KINDS = ("motion", "order", "what moves")
+FURTHER_MOVING_KINDS = ("exists", "colour", "moves")  # that ask for what is there and what does anything at all
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 DOES = {
     "right": "moves right",
@@ -52,10 +53,8 @@ class SceneQuestions(Scenes):
 
     def __init__(self, *, questions: int = 8, kinds: Sequence[str] = KINDS, **options) -> None:
         super().__init__(**options)
-        self.questions, self.kinds = check_questions(questions), tuple(kinds)
-        known = (*KINDS, *FURTHER_KINDS)
-        if not self.kinds or not set(self.kinds) <= set(known):
-            raise UserError(f"data.kinds={list(kinds)}: name some of {', '.join(known)}")
+        self.questions = check_questions(questions)
+        self.kinds = check_kinds(kinds, (*KINDS, *FURTHER_KINDS))
 
     def _example(self, number: int, split: str) -> QuestionedExample:
         dice = Dice("questions", self.seed, number)
@@ -64,18 +63,23 @@ class SceneQuestions(Scenes):
 
 
 class MovingSceneQuestions(MovingScenes):
-    """The clips of `MovingScenes` with at most `questions` questions each, of every kind in MOVING_KINDS."""
+    """The clips of `MovingScenes` with at most `questions` questions each, of every kind in MOVING_KINDS.
+
+    `kinds` are others than these, those of FURTHER_MOVING_KINDS among them. Clips stay the same.
+    """
 
     things = "questions"
     metrics = ("exact",)
 
-    def __init__(self, *, questions: int = 6, **options) -> None:
+    def __init__(self, *, questions: int = 6, kinds: Sequence[str] = MOVING_KINDS, **options) -> None:
         super().__init__(**options)
         self.questions = check_questions(questions)
+        self.kinds = check_kinds(kinds, (*MOVING_KINDS, *FURTHER_MOVING_KINDS))
 
     def _example(self, number: int, split: str) -> QuestionedExample:
         dice = Dice("questions in motion", self.seed, number)
-        return asked(super()._example(number, split), ask_about_motion(self.scene(number), dice), self.questions)
+        pairs = ask_about_motion(self.scene(number), dice, unseen=split_of(number) == "unseen", kinds=self.kinds)
+        return asked(super()._example(number, split), pairs, self.questions)
 
 
 def check_questions(questions: int) -> int:
@@ -83,6 +87,13 @@ def check_questions(questions: int) -> int:
     if questions < 1:
         raise UserError(f"data.questions={questions}: give 1 or more for each picture.")
     return questions
+
+
+def check_kinds(kinds: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Kinds of questions. Raises UserError for none, or for one that is not known."""
+    if not kinds or not set(kinds) <= set(known):
+        raise UserError(f"data.kinds={list(kinds)}: name some of {', '.join(known)}")
+    return tuple(kinds)
 
 
 def asked(example: Example, pairs: Iterable[tuple[str, Asked]], most: int) -> QuestionedExample:
@@ -103,7 +114,7 @@ def answer_type(answer: str) -> str:
 def ask(scene: Scene, dice: Dice, *, unseen: bool, kinds: Iterable[str] = KINDS) -> list[tuple[str, Asked]]:
     """Two questions of every kind that fits the scene, in a random order; none is asked twice."""
     makers = {
-        "exists": lambda: _exists(scene, dice, unseen),
+        "exists": lambda: _exists(scene.groups, dice, unseen),
         "count": lambda: _count(scene, dice, unseen),
         "colour": lambda: _colour(scene, dice),
         "shape": lambda: _shape(scene, dice),
@@ -122,18 +133,18 @@ def _name(group: Group | Actor) -> str:
     return f"{group.colour} {group.shape}"
 
 
-def _absent(scene: Scene, dice: Dice, unseen: bool) -> tuple[str, str]:
+def _absent(shown: Sequence[Group | Actor], dice: Dice, unseen: bool) -> tuple[str, str]:
     """A kind that is not there, though its colour or its shape mostly is."""
-    shown = {(group.colour, group.shape) for group in scene.groups}
-    pairs = [pair for pair in product(COLOURS, SHAPES) if pair not in shown and (unseen or pair not in HELD_OUT)]
-    near = [(c, s) for c, s in pairs if any(c == g.colour or s == g.shape for g in scene.groups)]
+    there = {(one.colour, one.shape) for one in shown}
+    pairs = [pair for pair in product(COLOURS, SHAPES) if pair not in there and (unseen or pair not in HELD_OUT)]
+    near = [(c, s) for c, s in pairs if any(c == one.colour or s == one.shape for one in shown)]
     return dice.pick(near if near and dice.chance(0.75) else pairs)
 
 
-def _exists(scene: Scene, dice: Dice, unseen: bool) -> Asked:
+def _exists(shown: Sequence[Group | Actor], dice: Dice, unseen: bool) -> Asked:
     if dice.chance(0.5):
-        return f"is there a {_name(dice.pick(scene.groups))}?", "yes"
-    return f"is there a {' '.join(_absent(scene, dice, unseen))}?", "no"
+        return f"is there a {_name(dice.pick(shown))}?", "yes"
+    return f"is there a {' '.join(_absent(shown, dice, unseen))}?", "no"
 
 
 def _count(scene: Scene, dice: Dice, unseen: bool) -> Asked:
@@ -144,7 +155,7 @@ def _count(scene: Scene, dice: Dice, unseen: bool) -> Asked:
         colour = dice.pick(tuple(COLOURS)) if dice.chance(0.3) else dice.pick(scene.groups).colour
         return f"how many {colour} shapes are there?", NUMBERS[sum(t.colour == colour for t in scene.things)]
     if dice.chance(0.25):
-        colour, shape = _absent(scene, dice, unseen)
+        colour, shape = _absent(scene.groups, dice, unseen)
         return f"how many {colour} {shape}s are there?", NUMBERS[0]
     group = dice.pick(scene.groups)
     return f"how many {_name(group)}s are there?", NUMBERS[len(group.cells)]
@@ -234,7 +245,9 @@ def _more(scene: Scene, dice: Dice) -> Asked | None:
     return f"are there more {_name(one)}s than {_name(other)}s?", answer
 
 
-def ask_about_motion(scene: MovingScene, dice: Dice) -> list[tuple[str, Asked]]:
+def ask_about_motion(
+    scene: MovingScene, dice: Dice, *, unseen: bool, kinds: Iterable[str] = MOVING_KINDS
+) -> list[tuple[str, Asked]]:
     """What each actor does, what happens before what, and who it is that acts; in a random order."""
     found: list[tuple[str, Asked]] = []
     for actor in scene.actors:
@@ -251,5 +264,24 @@ def ask_about_motion(scene: MovingScene, dice: Dice) -> list[tuple[str, Asked]]:
         one, other = dice.sample(scene.actors, 2)
         answer = "together" if scene.together else "before" if one is scene.actors[0] else "after"
         found.append(("order", (f"when does the {_name(one)} act, seen from the {_name(other)}?", answer)))
-    kept = {pair[0]: (kind, pair) for kind, pair in found}
+    further = {"exists": _exists_in_motion, "colour": _colour_in_motion, "moves": _moves}
+    found += [(kind, pair) for kind in kinds if kind in further for pair in further[kind](scene, dice, unseen)]
+    kept = {pair[0]: (kind, pair) for kind, pair in found if kind in kinds}
     return dice.sample(list(kept.values()), len(kept))
+
+
+def _exists_in_motion(scene: MovingScene, dice: Dice, unseen: bool) -> list[Asked]:
+    return [_exists(scene.actors + scene.still, dice, unseen) for _ in range(2)]
+
+
+def _colour_in_motion(scene: MovingScene, dice: Dice, unseen: bool) -> list[Asked]:
+    """Of a shape of which there is one."""
+    every = scene.actors + scene.still
+    alone = [one for one in every if sum(one.shape == other.shape for other in every) == 1]
+    return [(f"what colour is the {one.shape}?", one.colour) for one in alone]
+
+
+def _moves(scene: MovingScene, dice: Dice, unseen: bool) -> list[Asked]:
+    """Of one that acts and, where there is any, of one that does not."""
+    answers = {"yes": scene.actors, "no": scene.still}
+    return [(f"does the {_name(dice.pick(some))} do anything?", answer) for answer, some in answers.items() if some]
