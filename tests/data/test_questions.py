@@ -339,3 +339,25 @@ def test_questions_about_clips_ask_what_happens_and_when():
             if one.kind == "order":
                 first = f"{scene.actors[0].colour} {scene.actors[0].shape}" in one.text.split(",")[0]
                 assert one.answer == ("together" if scene.together else "before" if first else "after")
+
+
+def test_what_is_there_and_what_does_anything_is_asked_of_clips_where_it_is_wanted():
+    kinds = ("exists", "colour", "moves")
+    world = MovingSceneQuestions(train=200, val=1, test=1, questions=9, kinds=kinds)
+    found = world.examples("train")
+    assert {one.kind for one in all_questions(found)} == set(kinds)
+    assert not [one for one in all_questions(found) for pair in HELD_OUT if " ".join(pair) in one.text]
+    for example in found:
+        scene = world.scene(example.id)
+        every = {f"{one.colour} {one.shape}": one for one in scene.actors + scene.still}
+        for one in example.questions:
+            name = " ".join(one.text.rstrip("?").split()[-2:])
+            if one.kind == "exists":
+                assert one.answer == ("yes" if name in every else "no")
+            elif one.kind == "moves":
+                acts = every[" ".join(one.text.split()[2:4])].motion is not None
+                assert one.answer == ("yes" if acts else "no")
+            else:
+                assert [k for k in every if k.endswith(name.split()[-1])] == [f"{one.answer} {name.split()[-1]}"]
+    with pytest.raises(UserError, match="data.kinds=.*name some of motion, .*moves"):
+        MovingSceneQuestions(kinds=[])

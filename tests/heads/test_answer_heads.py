@@ -5,15 +5,29 @@ import torch
 
 from captioning.errors import UserError
 from captioning.heads.answers import CoAttention, UpDownAnswers
+from captioning.heads.bag_of_ngrams import BagOfNGrams, n_grams
 from captioning.heads.film import FiLMAnswers
 from captioning.memory import VisualMemory
 
 SIZES = {"visual_width": 12, "vocabulary_size": 20, "answers": 7}
 SMALL = {"embedding": 6, "question_width": 10, "width": 16, "blocks": 2, "hidden": 24}
+
+
+def bag(**options) -> BagOfNGrams:
+    """One whose n-grams and query say something, as those of a trained one do."""
+    head = BagOfNGrams(**SIZES, buckets=500, width=16, **options)
+    for weight in (head.grams.weight, head.query.weight):
+        torch.nn.init.normal_(weight)
+    with torch.no_grad():
+        head.grams.weight[0] = 0  # no n-gram
+    return head
+
+
 HEADS = {
     "up_down": lambda: UpDownAnswers(**SIZES, embedding=6, width=8),
     "up_down_relu": lambda: UpDownAnswers(**SIZES, embedding=6, width=8, activation="relu", token_positions=False),
     "co_attention": lambda: CoAttention(**SIZES, width=8, layers=2, heads=2, feed_forward=16),
+    "bag_of_ngrams": bag,
     "film": lambda: FiLMAnswers(**SIZES, **SMALL, kernel=1),
     "film_sum": lambda: FiLMAnswers(**SIZES, **SMALL, kernel=1, pool="sum", feedback=True),
     "film_places": lambda: FiLMAnswers(**SIZES, **SMALL, kernel=1, coordinates=True),
@@ -89,6 +103,7 @@ def test_every_weight_learns(head):
     assert [name for name, p in head.named_parameters() if p.grad is None or not p.grad.abs().sum()] in (
         [],
         ["score.weight"],
+        ["keys.bias"],  # adds the same to all scores of a question
     )
 
 
@@ -96,6 +111,8 @@ def test_a_blind_head_sees_nothing_and_a_deaf_one_hears_nothing():
     seen, other, asked = memory(), memory(), words()
     other = VisualMemory(other.tokens.flip(0), other.mask, other.pooled, boxes=other.boxes)
     blind = UpDownAnswers(**SIZES, embedding=6, width=8, blind=True).eval()
+    torch.testing.assert_close(blind(blind.prepare(seen), asked)[0], blind(blind.prepare(other), asked)[0])
+    blind = bag(blind=True).eval()
     torch.testing.assert_close(blind(blind.prepare(seen), asked)[0], blind(blind.prepare(other), asked)[0])
     deaf = UpDownAnswers(**SIZES, embedding=6, width=8, deaf=True).eval()
     torch.testing.assert_close(deaf(deaf.prepare(seen), asked)[0], deaf(deaf.prepare(seen), asked.flip(1))[0])
@@ -136,10 +153,32 @@ def test_what_a_block_of_film_found_changes_what_the_next_is_asked_only_with_fee
         assert torch.equal(*asked_for) != feedback
 
 
+def test_n_grams_tell_order_and_ends_and_are_alike_for_the_same_words():
+    asked = torch.tensor([[7, 8, 9, 0], [7, 8, 9, 5], [9, 8, 7, 0]])
+    single, pairs = (n_grams(asked, n, 10**6) for n in (1, 2))
+    assert single.shape == (3, 6)
+    assert (single[0] > 0).sum() == 5  # three words between two marks
+    assert set(single[0].tolist()) == set(single[2].tolist())
+    first, longer, turned = (set(row.tolist()) - set(single[0].tolist()) - {0} for row in pairs)
+    assert len(first) == 4
+    assert len(first & longer) == 3  # the last word differs, and so does what stands before the end
+    assert not first & turned
+    assert torch.equal(n_grams(torch.nn.functional.pad(asked, (0, 2)), 3, 99)[:, :6], n_grams(asked, 3, 99)[:, :6])
+
+
+def test_what_training_never_named_says_nothing_in_a_bag():
+    head = BagOfNGrams(**SIZES, buckets=10**6, width=16).eval()
+    said, attention = head(head.prepare(memory()), words())
+    torch.testing.assert_close(said, (head.alone.bias + head.joint.bias).expand_as(said))
+    torch.testing.assert_close(attention, torch.full_like(attention, 1 / 4))
+
+
 def test_options_that_make_no_sense_are_named():
     for options, name in (({"kernel": 2}, "kernel"), ({"pool": "mean"}, "pool"), ({"blocks": 0}, "blocks")):
         with pytest.raises(UserError, match=name):
             FiLMAnswers(**SIZES, **options)
+    with pytest.raises(UserError, match="longest=0"):
+        BagOfNGrams(**SIZES, longest=0)
     with pytest.raises(UserError, match="activation"):
         UpDownAnswers(**SIZES, activation="tanh")
     with pytest.raises(UserError, match="heads"):

@@ -16,6 +16,10 @@ HEADS = {
         "_target_": "captioning.heads.answers.CoAttention",
         **{"width": 16, "layers": 1, "heads": 2, "feed_forward": 32, "dropout": 0.0},
     },
+    "bag_of_ngrams": {
+        "_target_": "captioning.heads.bag_of_ngrams.BagOfNGrams",
+        **{"buckets": 500, "width": 32, "dropout": 0.0, "gram_dropout": 0.0},
+    },
 }
 DECODERS = {
     "written_by_lstm": {

@@ -37,13 +37,17 @@ class AnswerClassification(QuestionAnswering):
         *,
         head: Mapping[str, Any],
         objective: Literal["sigmoid", "softmax"] = "sigmoid",
+        label_smoothing: float = 0.0,
         min_count: int = 1,
         **options: Any,
     ):
         super().__init__(**options)
         if objective not in ("sigmoid", "softmax"):
             raise UserError(f"task.objective={objective}: it is sigmoid or softmax")
+        if not 0 <= label_smoothing < 1 or (label_smoothing and objective == "sigmoid"):
+            raise UserError(f"task.label_smoothing={label_smoothing}: from 0 to under 1, with task.objective=softmax")
         self.head_config, self.objective, self.min_count = dict(head), objective, min_count
+        self.label_smoothing = label_smoothing
         self.answers: list[str] = []
         self.number: dict[str, int] = {}
         self.head: AnswerHead | None = None
@@ -95,7 +99,11 @@ class AnswerClassification(QuestionAnswering):
             return F.binary_cross_entropy_with_logits(logits, answers, reduction="sum") / len(logits)
         known = answers.sum(1) > 0  # a question whose answer is not on the list teaches nothing here
         wanted = answers[known] / answers[known].sum(1, keepdim=True)
-        return -(wanted * logits[known].log_softmax(-1)).sum() / max(1, len(logits))
+        likely = logits[known].log_softmax(-1)
+        loss = (wanted * likely).sum()
+        if self.label_smoothing:
+            loss = (1 - self.label_smoothing) * loss + self.label_smoothing * likely.mean(-1).sum()
+        return -loss / max(1, len(logits))
 
     def likely(self, memory: VisualMemory, targets: Asked) -> tuple[Tensor, Tensor]:
         """-> how likely each answer is (B, R, A), and where the head looked (B, R, N)."""

@@ -79,6 +79,25 @@ def test_an_answer_outside_the_list_teaches_a_softmax_nothing_and_ten_people_tea
     assert targets.answers[0, 0].tolist() == [pytest.approx({"dog": 1.0, "cat": 2 / 3}[one]) for one in task.answers]
 
 
+def test_smoothed_labels_are_shared_by_all_answers():
+    found = examples()
+    losses = {}
+    for smoothing in (0.0, 0.4):
+        torch.manual_seed(0)
+        task = AnswerClassification(head=HEADS["up_down"], objective="softmax", label_smoothing=smoothing)
+        task.fit(found)
+        task.build(Width(), part_of)
+        task.head.eval()
+        seen, targets = memory(), task.targets(found, 0)
+        losses[smoothing] = task.loss(seen, targets, [])[0]
+        logits, answers = task._rows(seen, targets)
+    spread = 0.6 * answers + 0.4 / answers.shape[1]
+    torch.testing.assert_close(losses[0.4], torch.nn.functional.cross_entropy(logits, spread))
+    torch.testing.assert_close(losses[0.0], torch.nn.functional.cross_entropy(logits, answers))
+    with pytest.raises(UserError, match="label_smoothing=0.1"):
+        AnswerClassification(head=HEADS["up_down"], label_smoothing=0.1)
+
+
 def test_rows_of_training_change_with_the_epoch_and_nothing_else():
     many = dataclasses.replace(examples()[0], questions=tuple(Question(i, f"what {i}?", ("a",), "a") for i in range(9)))
     task = AnswerClassification(head=HEADS["up_down"], questions_per_image=3)
