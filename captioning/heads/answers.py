@@ -6,6 +6,7 @@ with zeros at the end. What depends on the image alone is made once, by `prepare
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +31,9 @@ class AnswerHead(nn.Module):
     It takes `visual_width` (D), `vocabulary_size` and `answers` (A) as its first keyword arguments. The law: what it
     says of a question depends on its image and its words, not on other questions, images or padding.
     """
+
+    def fit(self, questions: Iterable[Sequence[int]]) -> None:
+        """Once before training, with the words of every training question, for what a head counts of them."""
 
     def prepare(self, memory: VisualMemory) -> Context:
         """Once per image."""

@@ -5,6 +5,7 @@ Shapes: as in `captioning.heads.answers`; G are the n-grams of a question.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,7 +37,8 @@ class BagOfNGrams(AnswerHead):
 
     Questions as bags of hashed n-grams (Joulin et al. 2017, arXiv:1607.01759) beside the image (Zhou et al. 2015,
     arXiv:1512.02167). Attention begins as the mean of all tokens and learns to leave it. The question has a say of its
-    own, so that the product has only to learn what the image changes.
+    own, so that the product has only to learn what the image changes. An n-gram that fewer than `min_count` training
+    questions have is left out: it would tell which question that was, and nothing of another.
     """
 
     def __init__(
@@ -46,7 +48,8 @@ class BagOfNGrams(AnswerHead):
         vocabulary_size: int,
         answers: int,
         longest: int = 3,
-        buckets: int = 2**15,
+        buckets: int = 2**16,
+        min_count: int = 2,
         width: int = 256,
         dropout: float = 0.5,
         gram_dropout: float = 0.2,
@@ -56,15 +59,22 @@ class BagOfNGrams(AnswerHead):
         super().__init__()
         if longest < 1 or buckets < 2:
             raise UserError(f"task.head.longest={longest}, buckets={buckets}: give at least 1 word and 2 places")
-        self.longest, self.buckets, self.gram_dropout, self.blind = longest, buckets, gram_dropout, blind
+        self.min_count, self.longest, self.buckets, self.gram_dropout, self.blind = min_count, longest, buckets, gram_dropout, blind
         self.grams = nn.Embedding(buckets, width, padding_idx=0)
         nn.init.zeros_(self.grams.weight)  # an n-gram that training never had says nothing
+        self.register_buffer("known", torch.ones(buckets, dtype=torch.bool))
         self.tokens = Tokens(visual_width, width, dropout, token_positions)
         self.keys, self.query = Linear(width, width), Linear(width, width)
         nn.init.zeros_(self.query.weight)
         nn.init.zeros_(self.query.bias)
         self.seen, self.dropout = Linear(width, width), Dropout(dropout)
         self.alone, self.joint = Linear(width, answers), Linear(width, answers)
+
+    def fit(self, questions: Iterable[Sequence[int]]) -> None:
+        count = torch.zeros(self.buckets, dtype=torch.long)
+        for words in questions:
+            count[n_grams(torch.tensor(words), self.longest, self.buckets).unique()] += 1
+        self.known.copy_(count >= self.min_count)
 
     def prepare(self, memory: VisualMemory) -> BagOfNGramsContext:
         tokens = self.tokens(memory)
@@ -83,6 +93,7 @@ class BagOfNGrams(AnswerHead):
     def asked(self, words: Tensor) -> Tensor:
         """words (B, R, T) -> the sum of their n-grams over the square root of how many there are, (B, R, W)."""
         places = n_grams(words, self.longest, self.buckets)  # (B, R, G)
+        places = places * self.known[places]
         if self.training and self.gram_dropout:
             places = places * (torch.rand(places.shape, device=places.device) >= self.gram_dropout)
         count = (places > 0).sum(-1, keepdim=True).clamp(min=1)

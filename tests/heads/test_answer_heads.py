@@ -173,6 +173,15 @@ def test_what_training_never_named_says_nothing_in_a_bag():
     torch.testing.assert_close(attention, torch.full_like(attention, 1 / 4))
 
 
+def test_an_n_gram_of_one_training_question_is_left_out_of_a_bag():
+    head = bag(min_count=2, longest=1).eval()
+    head.fit([[7, 8], [7, 9], [7, 9, 9]])
+    asked = torch.tensor([[[7, 8, 0], [7, 0, 0], [7, 9, 0]]])
+    said, _ = head(head.prepare(memory(1)), asked)
+    torch.testing.assert_close(said[0, 0], said[0, 1])  # 8 was in one alone
+    assert (said[0, 0] - said[0, 2]).abs().max() > 1e-4
+
+
 def test_options_that_make_no_sense_are_named():
     for options, name in (({"kernel": 2}, "kernel"), ({"pool": "mean"}, "pool"), ({"blocks": 0}, "blocks")):
         with pytest.raises(UserError, match=name):

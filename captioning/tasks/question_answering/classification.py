@@ -51,10 +51,12 @@ class AnswerClassification(QuestionAnswering):
         self.answers: list[str] = []
         self.number: dict[str, int] = {}
         self.head: AnswerHead | None = None
+        self.asked: list[list[int]] = []  # from fit to build
 
     def fit(self, examples: Sequence[Example]) -> None:
         self.vocabulary = self.fitted_words([one.text for one in all_questions(examples)])
         self._list(frequent_answers(examples, self.min_count))
+        self.asked = [self.encode(one.text) for one in all_questions(examples)]
 
     def _list(self, answers: list[str]) -> None:
         self.answers, self.number = answers, {answer: i for i, answer in enumerate(answers)}
@@ -62,6 +64,9 @@ class AnswerClassification(QuestionAnswering):
     def build(self, encoder: Encoder, instantiate: Build) -> None:
         sizes = {"visual_width": encoder.width, "vocabulary_size": len(self.vocabulary), "answers": len(self.answers)}
         self.head = instantiate(self.head_config, kind=AnswerHead, **sizes)
+        if self.asked:
+            self.head.fit(self.asked)
+            self.asked = []
 
     def targets(self, examples: Sequence[Example], epoch: int) -> Asked:
         """-> questions, and what each answer of the list would earn, (B, R, A); -1 for rows that are padding."""
