@@ -36,7 +36,8 @@ class BagOfNGrams(AnswerHead):
     """What a question's n-grams say of every answer, plus what their product with the tokens looked at says.
 
     Questions as bags of hashed n-grams (Joulin et al. 2017, arXiv:1607.01759) beside the image (Zhou et al. 2015,
-    arXiv:1512.02167). Attention begins as the mean of all tokens and learns to leave it. The question has a say of its
+    arXiv:1512.02167). Attention begins as the mean of all tokens and learns to leave it; what it finds is
+    normalised over training images, for photos of rooms differ little from each other. The question has a say of its
     own, so that the product has only to learn what the image changes. An n-gram that fewer than `min_count` training
     questions have is left out: it would tell which question that was, and nothing of another.
     """
@@ -59,7 +60,8 @@ class BagOfNGrams(AnswerHead):
         super().__init__()
         if longest < 1 or buckets < 2:
             raise UserError(f"task.head.longest={longest}, buckets={buckets}: give at least 1 word and 2 places")
-        self.min_count, self.longest, self.buckets, self.gram_dropout, self.blind = min_count, longest, buckets, gram_dropout, blind
+        self.longest, self.buckets, self.min_count = longest, buckets, min_count
+        self.gram_dropout, self.blind = gram_dropout, blind
         self.grams = nn.Embedding(buckets, width, padding_idx=0)
         nn.init.zeros_(self.grams.weight)  # an n-gram that training never had says nothing
         self.register_buffer("known", torch.ones(buckets, dtype=torch.bool))
@@ -67,6 +69,7 @@ class BagOfNGrams(AnswerHead):
         self.keys, self.query = Linear(width, width), Linear(width, width)
         nn.init.zeros_(self.query.weight)
         nn.init.zeros_(self.query.bias)
+        self.apart = nn.BatchNorm1d(width, affine=False)
         self.seen, self.dropout = Linear(width, width), Dropout(dropout)
         self.alone, self.joint = Linear(width, answers), Linear(width, answers)
 
@@ -86,9 +89,15 @@ class BagOfNGrams(AnswerHead):
         weights = masked_softmax(energy, context.mask[:, None])  # (B, R, N)
         said = self.alone(question)
         if not self.blind:
-            seen = self.seen(weights @ context.tokens).relu()
+            seen = self.seen(self.told_apart(weights @ context.tokens)).relu()
             said = said + self.joint(self.dropout(seen * question))
         return said, weights
+
+    def told_apart(self, seen: Tensor) -> Tensor:
+        """What was looked at (B, R, W), normalised: in training over the step's rows, unless there is one alone."""
+        rows = seen.flatten(0, 1)
+        self.apart.train(self.training and len(rows) > 1)
+        return self.apart(rows).view_as(seen)
 
     def asked(self, words: Tensor) -> Tensor:
         """words (B, R, T) -> the sum of their n-grams over the square root of how many there are, (B, R, W)."""
