@@ -35,6 +35,18 @@ class VisualMemory:
         """Single precision: what a decoder computes in, whatever a store kept."""
         return self.to(torch.float32)
 
+    def keep(self, images: Tensor) -> VisualMemory:
+        """Only these images, in this order. images (B',) of indices."""
+        present = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+        return replace(self, **{name: part[images] for name, part in present.items()})
+
+    def without_concepts(self, images: Tensor | None = None) -> VisualMemory:
+        """With the tokens masked that have a class, in all images or those chosen, (B,) bool."""
+        if self.classes is None:
+            return self
+        hidden = (self.classes >= 0) if images is None else (self.classes >= 0) & images[:, None]
+        return replace(self, mask=self.mask & ~hidden, classes=self.classes.masked_fill(hidden, -1))
+
     @staticmethod
     def blank(width: int) -> VisualMemory:
         """One image of one token of zeros, (1, 1, width): to try what reads a memory before there is any."""

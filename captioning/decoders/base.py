@@ -36,7 +36,7 @@ def chosen_of(chosen: Tensor, one: Any, other: Any) -> Any:
     """Of two contexts of the same images, or parts of them, `other` where `chosen` (B,) is True, and else `one`."""
     if isinstance(one, Tensor):
         return torch.where(chosen.view(-1, *[1] * (one.dim() - 1)), other, one)
-    if isinstance(one, Context):
+    if isinstance(one, (Context, VisualMemory)):
         names = [f.name for f in fields(one)]
         return replace(one, **{name: chosen_of(chosen, getattr(one, name), getattr(other, name)) for name in names})
     if isinstance(one, (list, tuple)):

@@ -16,13 +16,14 @@ from captioning.text.vocabulary import UNK, Vocabulary
 
 @dataclass
 class ConceptContext(Context):
-    """What the decoder itself prepared, and the word that each token stands for."""
+    """What the decoder itself prepared, the word that each token stands for, and what it was prepared of."""
 
     own: Context
     words: Tensor  # (B, N) word ids, UNK where a token is no concept or its word is not in the vocabulary
+    memory: VisualMemory
 
     def keep(self, images: Tensor) -> ConceptContext:
-        return replace(self, own=self.own.keep(images), words=self.words[images])
+        return replace(self, own=self.own.keep(images), words=self.words[images], memory=self.memory.keep(images))
 
 
 class ConceptReader(Decoder[ConceptContext, State]):
@@ -79,7 +80,11 @@ class ConceptReader(Decoder[ConceptContext, State]):
         words = torch.full(memory.mask.shape, UNK, device=memory.mask.device)
         if self.share is not None and memory.classes is not None:
             words = self.words[memory.classes.clamp(min=0)].masked_fill((memory.classes < 0) | ~memory.mask, UNK)
-        return ConceptContext(own, words)
+        return ConceptContext(own, words, memory)
+
+    def without_concepts(self, context: ConceptContext) -> ConceptContext:
+        """The context of the same images where nobody believes to see anything."""
+        return self.prepare(context.memory.without_concepts())
 
     def forward_features(self, context: ConceptContext, words: Tensor) -> DecoderFeatures:
         features, attention = self.decoder.forward_features(context.own, words)

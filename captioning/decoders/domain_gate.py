@@ -64,14 +64,10 @@ class DomainGate(Decoder[DomainGateContext, State]):
         photos, trust, likeness = self.decoder.neighbours_of(memory)
         strange = has_foreign_region(memory, self.foreign, self.sure)
         familiar = (likeness >= self.threshold) & ~strange
-        seen = memory
-        if memory.classes is not None:
-            hidden = familiar[:, None] & (memory.classes >= 0)
-            memory = replace(memory, mask=memory.mask & ~hidden, classes=memory.classes.masked_fill(hidden, -1))
         inside = self.decoder.decoder
         again = self.overlooked is not None and bool(familiar.any())
-        own = RetrievalContext(inside.prepare(memory), photos, trust, likeness)
-        return DomainGateContext(own, inside.prepare(seen) if again else None, familiar)
+        own = RetrievalContext(inside.prepare(memory.without_concepts(familiar)), photos, trust, likeness)
+        return DomainGateContext(own, inside.prepare(memory) if again else None, familiar)
 
     def overlooking(self, context: DomainGateContext, words: Tensor) -> Tensor:
         """Which familiar images have captions (B, T) that do not name what counts most, if it counts enough. -> (B,)"""

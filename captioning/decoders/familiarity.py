@@ -7,7 +7,7 @@ from torch import Tensor
 
 from captioning.memory import VisualMemory
 
-STEEPNESS = 20.0  # of how one memory takes over from the other, in units of 1 / cosine
+STEEPNESS = 20.0  # of how one memory takes over from the other, in units of 1 / cosine, or 1 / nats a word
 
 
 def has_foreign_region(memory: VisualMemory, foreign: Tensor, sure: float) -> Tensor:

@@ -21,6 +21,7 @@ from captioning.generation.beam import beam, check_counts
 from captioning.generation.candidates import best_positions
 from captioning.generation.naming import with_the_weightiest_named
 from captioning.generation.output import Generated, generated
+from captioning.generation.unaided import with_unaided, without_concepts
 from captioning.runtime.option_checks import require_number
 from captioning.text.vocabulary import PAD
 
@@ -33,6 +34,7 @@ def consensus(
     weight: float = 1.6,
     concept_weight: float = 1.6,
     familiar: float | None = None,
+    concept_gap: float | None = None,
     unsupported: float = 0.0,
     naming: float = 0.0,
     familiar_unsupported: float = 1.0,
@@ -59,6 +61,9 @@ def consensus(
     weights then are shared out between them, by how much more or less alike they are to the photo at hand, and of
     `unsupported` and `naming` less is left the more alike they are, down to the shares `familiar_unsupported` and
     `familiar_naming` (0 to 1).
+    `concept_gap` judges that by words in place of looks: half as many beams search without concepts as well, their
+    captions are candidates, and what a word of the best of them loses in log-probability where the concepts are known
+    is so much in a photo of which both memories know as much; the more a photo loses, the less familiar it is.
     A `RoutedDecoder` and a `DomainGate` have one memory for familiar photos, which alone counts there, and the other
     for all others. All other options are those of `beam`. Raises UserError for an option out of range, or a decoder
     that remembers nothing.
@@ -81,7 +86,11 @@ def consensus(
         "familiar_unsupported": familiar_unsupported,
         "familiar_naming": familiar_naming,
     }
-    require_number("generation.", **counts, **({} if insist is None else {"insist": insist}))
+    require_number(
+        "generation.",
+        **counts,
+        **{name: value for name, value in {"insist": insist, "concept_gap": concept_gap}.items() if value is not None},
+    )
     for name, value in counts.items():
         if value < 0:
             raise UserError(f"generation.{name} is {value}: it is 0 (beam search alone decides) or above")
@@ -99,12 +108,20 @@ def consensus(
             together=together,
             **options,
         )
+    gap = None
+    if concept_gap is not None and words.numel() and looks and (unaided := without_concepts(decoder, context)):
+        words, scores, gap = with_unaided(
+            decoder, context, unaided, words, scores, beam_size=max(1, beam_size // 2), **options
+        )
     if words.numel() and routed:
         scores = scores + routed.ranked(reminded, words, weight, concept_weight, unsupported, naming)
     elif words.numel():
         share, known = torch.ones(2, len(words), 1, device=words.device), torch.zeros(len(words), device=words.device)
-        if familiar is not None and looks and concepts:
-            known = (STEEPNESS * (reminded.likeness - familiar)).sigmoid()
+        nearer = reminded.likeness - familiar if familiar is not None and looks and concepts else None
+        if gap is not None and concept_gap is not None:
+            nearer = concept_gap - gap
+        if nearer is not None:
+            known = (STEEPNESS * nearer).sigmoid()
             share = 2 * torch.stack([known, 1 - known])[..., None]
         if looks:
             scores = scores + weight * share[0] * looks.agreement(reminded, words)

@@ -283,3 +283,13 @@ def test_what_speaks_for_a_concept_adds_up_and_never_beyond_certainty():
     assert_same(belief[0, [dog, cat]], torch.tensor([0.4, 0.9]))
     sure = replace(memory, scores=torch.ones(1, 4), boxes=torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(1, 4, 4))
     assert (decoder.believed(sure)[0] <= 1).all()
+
+
+def test_captions_found_without_concepts_are_candidates_by_what_they_are_worth_with_them():
+    decoder, seen = both(torch.randn(2, VISUAL_WIDTH, generator=torch.Generator().manual_seed(4))), image(("dog", 0.9))
+    none = {"weight": 0.0, "concept_weight": 0.0}
+    plain = search(decoder, seen, **none)
+    found = search(decoder, seen, concept_gap=0.4, **none)
+    assert (found.scores[:, 0] >= plain.scores[:, 0] - 1e-5).all()
+    blind = image()
+    assert_same(search(decoder, blind, concept_gap=9.0, **none).scores, search(decoder, blind, **none).scores, 1e-4)

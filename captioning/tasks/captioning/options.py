@@ -37,6 +37,7 @@ class GenerationOptions(TypedDict, total=False):
     weight: float  # of agreement, for a model that chooses by it (generation=consensus)
     concept_weight: float
     familiar: float | None
+    concept_gap: float | None
     unsupported: float
     naming: float
     familiar_unsupported: float
