@@ -182,7 +182,7 @@ def do(verb: str, encoder: str, given: str, root: Path, folder: Path, monkeypatc
             "allow": [],
             "precision": "32",
         }
-        config |= {"dimensions": 2, "neighbours": 2, "sharpness": 10.0, **common}
+        config |= {"dimensions": 2, "neighbours": 2, "sharpness": 10.0, "learned": False, **common}
         config |= {"half": False, "eight_bit": False, "gate": None, "overlooked": None, "sure": 0.3}
         config["generation"] = {"weight": None}
         assert remember.run(OmegaConf.create({**config, "store": store}), folder) == 0 and made

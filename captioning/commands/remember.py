@@ -61,7 +61,7 @@ def run(config: DictConfig, folder: Path) -> int:
             pooled.append(memory.pooled.float())
             found.append(believed_kinds(memory, config.sure))
             report(start + len(ids), len(examples))
-    changed = remembering(bundle, torch.cat(pooled), examples, **sizes)
+    changed = remembering(bundle, torch.cat(pooled), examples, learned=config.learned, **sizes)
     if config.gate is not None:
         changed = gated(
             changed, torch.cat(found), threshold=config.gate, sure=config.sure, overlooked=config.overlooked

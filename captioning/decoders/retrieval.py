@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from captioning.decoders.base import Context, Decoder, DecoderFeatures, State, StepOutput
+from captioning.decoders.likeness import learned_directions
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
 from captioning.metrics.reward import CiderReward
@@ -67,11 +68,18 @@ class RetrievalDecoder(Decoder[RetrievalContext, State]):
             self.register_buffer(name, torch.zeros(0, dtype=kinds.get(name, torch.float32)))
 
     def index_captions(
-        self, pooled: Tensor, captions: Sequence[Sequence[Sequence[int]]], *, dimensions: int = 128
+        self,
+        pooled: Tensor,
+        captions: Sequence[Sequence[Sequence[int]]],
+        *,
+        dimensions: int = 128,
+        learned: bool = False,
     ) -> RetrievalDecoder:
         """Takes P photos in, whatever was there before: pooled (P, D), and for each its captions as word ids.
 
-        `dimensions` (K) is how many numbers are kept of a photo, fewer where photos differ in fewer. -> itself.
+        `dimensions` (K) is how many numbers are kept of a photo, fewer where photos differ in fewer. Photos are
+        alike by their principal components, or, `learned`, by directions along which those lie together of which the
+        same was said. -> itself.
         Raises UserError where there is nothing to remember of a photo.
         """
         check_options(dimensions=dimensions)
@@ -85,6 +93,8 @@ class RetrievalDecoder(Decoder[RetrievalContext, State]):
         spread, directions = torch.linalg.eigh(places.T @ places)
         differ = int((spread > SMALLEST * spread[-1]).sum())  # along the others these photos do not tell anything apart
         directions = directions.flip(1)[:, : max(1, min(dimensions, differ))]  # (D, K)
+        if learned:
+            directions = learned_directions(places, directions, captions)
         flat = [torch.tensor(words, dtype=self.captions.dtype) for each in captions for words in each]
         self.projection = (directions / deviation[:, None]).contiguous()
         self.offset = mean @ self.projection

@@ -30,6 +30,7 @@ def remembering(
     dimensions: int = 128,
     neighbours: int = 20,
     sharpness: float = 10.0,
+    learned: bool = False,
 ) -> Bundle:
     """The model, reminded of `examples` by pictures like theirs: pooled (P, D) is what its encoder sees in them.
 
@@ -41,7 +42,7 @@ def remembering(
     sizes = {"visual_width": bundle.encoder.width, "vocabulary_size": len(task.vocabulary)}
     decoder = RetrievalDecoder(task.decoder, **sizes, **options)
     captions = [[task.vocabulary.encode(text) for text in example.captions] for example in examples]
-    decoder.index_captions(pooled, captions, dimensions=dimensions)
+    decoder.index_captions(pooled, captions, dimensions=dimensions, learned=learned)
     config = {"_target_": target(RetrievalDecoder), "decoder": task.parts["decoder"], **options}
     if before.task.generation.func is consensus:  # as it was told to be
         task = before.task
