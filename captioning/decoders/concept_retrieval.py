@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from captioning.decoders.base import Context, Decoder, DecoderFeatures, State, StepOutput
+from captioning.decoders.salience import salience
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
 from captioning.metrics.reward import CiderReward
@@ -25,10 +26,8 @@ MEMORY = ("named", "shares", "captions", "caption_counts", "phrases", "phrase_na
 MOST_NAMED = 8  # concepts kept of a group of captions
 FULL = 3  # captions of a group that have to say a concept for it to count in full
 RAREST = 7.0  # log of how rare a concept may count as
-SMALLEST_REGION = 0.35  # how much a region counts beside the square root of its area
 MOST_SURE = 0.99  # that one region or noun makes of a concept
 WORTH_NAMING = 0.3  # how much a concept has to count for a caption to gain by naming it
-NOUN = 0.7  # how much a noun of the whole picture counts, in parts of a region that fills it
 
 
 @dataclass
@@ -171,9 +170,7 @@ class ConceptRetrievalDecoder(Decoder[ConceptRetrievalContext, State]):
         if memory.classes is None:
             return weight[:, :-1], belief[:, :-1]
         there = (memory.classes >= 0) & memory.mask
-        region, scores = memory.classes < count, memory.scores.float()
-        sides = (memory.boxes[..., 2:] - memory.boxes[..., :2]).clamp(min=0).float()
-        counts = torch.where(region, scores * (SMALLEST_REGION + sides.prod(-1).sqrt()), NOUN * scores)
+        counts, scores = salience(memory), memory.scores.float()
         places = torch.where(there, memory.classes % count, count)
         weight.scatter_add_(1, places, torch.log1p(-counts.clamp(max=MOST_SURE)))  # what each leaves open multiplies
         weight = 1 - weight.exp()

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from captioning.decoders.base import Decoder
+from captioning.decoders.salience import salience
 from captioning.generation.word_options import with_vocabulary
 from captioning.memory import VisualMemory
 from captioning.text.subwords import Subwords
@@ -34,7 +35,9 @@ class Caption:
     boxes: np.ndarray | None = field(default=None, repr=False)  # (N, 4) in [0, 1] where the tokens are regions
     labels: list[str] | None = field(default=None, repr=False)  # what the detector calls each of the N regions
     confidence: float | None = None  # the probability that it is right, from 0 to 1, where the model was calibrated
-    believed: tuple[tuple[str, float], ...] = ()  # what a detector and a classifier name, and how sure each is
+    believed: tuple[
+        tuple[str, float], ...
+    ] = ()  # what a detector and a classifier name, the most salient first, how surely
     picture: Image.Image | None = field(default=None, repr=False, compare=False)  # small; only with details
 
     def __str__(self) -> str:
@@ -93,12 +96,16 @@ def describe(
 
 
 def believed(memory: VisualMemory, image: int, class_names: Sequence[str]) -> tuple[tuple[str, float], ...]:
-    """What the concept tokens of an image name, the most certain first, each name once."""
+    """What the concept tokens of an image name and how sure that is, the most salient first, each name once."""
     there = (memory.classes[image] >= 0) & memory.mask[image]
-    best: dict[str, float] = {}
-    for number, score in zip(memory.classes[image][there].tolist(), memory.scores[image][there].tolist(), strict=True):
-        best[class_names[number]] = max(score, best.get(class_names[number], 0.0))
-    return tuple(sorted(best.items(), key=lambda pair: -pair[1]))
+    counts = memory.scores if memory.boxes is None else salience(memory)
+    parts = (part[image][there].tolist() for part in (memory.classes, memory.scores, counts))
+    sure: dict[str, float] = {}
+    most: dict[str, float] = {}
+    for number, score, count in zip(*parts, strict=True):
+        name = class_names[number]
+        sure[name], most[name] = max(score, sure.get(name, 0.0)), max(count, most.get(name, 0.0))
+    return tuple((name, sure[name]) for name in sorted(sure, key=lambda name: -most[name]))
 
 
 def _caption(

@@ -77,7 +77,8 @@ def reliability(confidence: Sequence[float], right: Sequence[bool], *, bins: int
 
 
 def hedged(caption: Caption, least: float) -> Caption:
-    """The caption, or where it is less sure than `least`, what is seen at least, "Probably a dog."; or no words.
+    """The caption, or where it is less sure than `least`, the most salient thing that is seen, "Probably a dog."; or no
+    words.
 
     Raises UserError for a caption of a model that was never calibrated.
     """
@@ -87,9 +88,8 @@ def hedged(caption: Caption, least: float) -> Caption:
         )
     if caption.confidence >= least:
         return caption
-    seen = [(belief, name) for name, belief in caption.believed if belief >= LEAST_BELIEF]
-    if not seen:
+    name = next((name for name, belief in caption.believed if belief >= LEAST_BELIEF), None)
+    if name is None:
         return replace(caption, text="", words=[])
-    name = max(seen)[1]
     words = ["probably", "an" if name[0] in "aeiou" else "a", *name.split()]
     return replace(caption, text=f"Probably {' '.join(words[1:])}.", words=words)

@@ -5,10 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from captioning.errors import UserError
-from captioning.tasks.captioning.caption import Caption
+from captioning.memory import VisualMemory
+from captioning.tasks.captioning.caption import Caption, believed
 from captioning.tasks.captioning.confidence import confidence_of, fit_confidence, hedged, is_right, reliability
+from captioning.text.concepts import concepts
 
 
 def drawn(slope, offset, count=4000):
@@ -66,8 +69,23 @@ def test_a_caption_that_is_sure_enough_stays():
 def test_below_it_there_is_what_is_seen_or_nothing():
     assert hedged(SURE, 0.9).text == "Probably an elephant."
     assert hedged(replace(SURE, believed=(("hot dog", 0.6), ("cat", 0.55))), 0.9).words == "probably a hot dog".split()
-    for believed in ((), (("tie", 0.3),)):
-        assert hedged(replace(SURE, believed=believed), 0.9).text == ""
+    for seen in ((), (("tie", 0.3),)):
+        assert hedged(replace(SURE, believed=seen), 0.9).text == ""
+
+
+def test_what_is_largest_is_named_before_what_is_most_certain():
+    tie, person = (list(concepts()).index(name) for name in ("tie", "person"))
+    boxes = torch.tensor([[[0.4, 0.4, 0.5, 0.5], [0.1, 0.0, 0.9, 1.0], [0.0, 0.0, 1.0, 1.0]]])
+    classes, scores = torch.tensor([[tie, person, -1]]), torch.tensor([[0.95, 0.8, 0.0]])
+    memory = VisualMemory(
+        torch.zeros(1, 3, 4), torch.ones(1, 3, dtype=torch.bool), torch.zeros(1, 4), boxes, None, classes, scores
+    )
+    seen = believed(memory, 0, list(concepts()))
+    assert [name for name, _ in seen] == ["person", "tie"]
+    assert dict(seen) == pytest.approx({"person": 0.8, "tie": 0.95})
+    assert hedged(replace(SURE, believed=seen), 0.9).text == "Probably a person."
+    unsure = replace(memory, scores=torch.tensor([[0.95, 0.4, 0.0]]))
+    assert hedged(replace(SURE, believed=believed(unsure, 0, list(concepts()))), 0.9).text == "Probably a tie."
 
 
 def test_a_model_that_was_never_calibrated_says_how_to():
