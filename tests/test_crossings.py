@@ -17,6 +17,7 @@ from tiny_clips import write_clip
 from tiny_model import pictures, tiny_bundle
 
 from captioning.commands import evaluate, extract, regions, remember
+from captioning.commands.hydra import conf_folder
 from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.encoders.detectors.yolox import Yolox
 from captioning.encoders.frames import FrameEncoder
@@ -130,21 +131,16 @@ def table_of(root: Path, given: str, **more) -> dict:
     return {"_target_": "captioning.data.table.Table", "file": str(root / f"{given}.csv"), **more}
 
 
+def defaults(verb: str) -> dict:
+    """What `conf/` says where a user says nothing, of the verb itself."""
+    known = OmegaConf.to_container(OmegaConf.load(conf_folder() / f"{verb}.yaml"))
+    return {key: value for key, value in known.items() if key not in ("defaults", "hydra", "output")}
+
+
 def evaluated(bundle: Bundle, data: dict, folder: Path, monkeypatch, *, report: bool = False, store=None):
     monkeypatch.setattr(evaluate, "load", lambda *args, **options: Captioner(bundle, device="cpu"))
-    config = {
-        "model": "tiny",
-        "device": "cpu",
-        "allow": [],
-        "precision": "32",
-        "data": data,
-        "metrics": ["cider"],
-        "generation": {"rerank": None, "rerank_weight": None, "candidates": None},
-        "embedder": None,
-        "store": store,
-        "cluster": None,
-    }
-    config |= {"batch_size": 2, "num_workers": 0, "report": report, "calibrate": None}
+    config = defaults("evaluate") | {"model": "tiny", "device": "cpu", "data": data, "metrics": ["cider"]}
+    config |= {"store": store, "batch_size": 2, "report": report}
     assert evaluate.run(OmegaConf.create(config), folder) == 0
     assert (folder / "predictions.json").exists() and (folder / "report.html").exists() == report
 
@@ -164,8 +160,7 @@ def do(verb: str, encoder: str, given: str, root: Path, folder: Path, monkeypatc
     elif verb in ("evaluate", "report"):
         evaluated(bundle, {**data, "split": "all"}, folder, monkeypatch, report=verb == "report", store=store)
     elif verb == "extract":
-        config = {"check": False, "import": None, "shard": None, "splits": None, "data": data, **common}
-        config["cluster"] = None
+        config = defaults("extract") | {"data": data, **common}
         config |= {"encoder": bundle.encoder_config, "store": str(folder / "store")}
         assert extract.run(OmegaConf.create(config), folder) == 0 and (folder / "store/store.json").exists()
     elif verb == "remember":
@@ -174,17 +169,8 @@ def do(verb: str, encoder: str, given: str, root: Path, folder: Path, monkeypatc
         monkeypatch.setattr(remember, "load_bundle", lambda *args, **options: bundle)
         monkeypatch.setattr(remember, "read_card", lambda folder: "")
         monkeypatch.setattr(remember, "save_bundle", lambda folder, bundle, **options: made.append(bundle))
-        config = {
-            "model": "tiny",
-            "texts": None,
-            "output": str(folder / "model"),
-            "data": {**data, "split": "train"},
-            "allow": [],
-            "precision": "32",
-        }
-        config |= {"dimensions": 2, "neighbours": 2, "sharpness": 10.0, "learned": False, **common}
-        config |= {"half": False, "eight_bit": False, "gate": None, "overlooked": None, "sure": 0.3}
-        config["generation"] = {"weight": None}
+        config = defaults("remember") | {"model": "tiny", "output": str(folder / "model"), **common}
+        config |= {"data": {**data, "split": "train"}, "dimensions": 2, "neighbours": 2}
         assert remember.run(OmegaConf.create({**config, "store": store}), folder) == 0 and made
     else:
         file = root / {"photo": "p0.png", "clip": "c0.avi", "mixed": "c0.avi"}[given]
