@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from captioning.errors import UserError
+
 LONGEST = 4  # words of an n-gram
 SCALE, TEMPERATURE = 10.0, 0.06  # of likeness by looks, and by captions, as logits of one photo for the others
 EPOCHS, BATCH, RATE, DECAY, DROPOUT, SEED = 12, 250, 3e-4, 0.01, 0.5, 0
+MOST = 20_000  # photos, of whose likeness a table is 1.6 GB
 
 
 def learned_directions(places: Tensor, directions: Tensor, captions: Sequence[Sequence[Sequence[int]]]) -> Tensor:
@@ -26,7 +29,10 @@ def learned_directions(places: Tensor, directions: Tensor, captions: Sequence[Se
     Begins with `directions` (D, K). Each photo's distribution over all others, by the cosine along the directions, is
     learned to be that by its captions (the cross-entropy of neighbourhood components, Goldberger et al. 2004, with soft
     targets). places (P, D) are standardised. Takes P^2 memory: 144 MB for 6,000 photos.
+    Raises UserError for more than MOST.
     """
+    if len(places) > MOST:
+        raise UserError(f"learned=true compares every photo with every other: {len(places):,} are more than {MOST:,}")
     if len(places) < 3:
         return directions
     alike = caption_likeness(captions) / TEMPERATURE

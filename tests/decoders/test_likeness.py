@@ -1,9 +1,14 @@
 """Photos can be made alike of which the same is said."""
 
+import pytest
 import torch
+from small import SIZES, VISUAL_WIDTH, build
 from torch.nn import functional as F
 
 from captioning.decoders.likeness import caption_likeness, learned_directions
+from captioning.decoders.retrieval import RetrievalDecoder
+from captioning.errors import UserError
+from captioning.text.vocabulary import EOS
 
 
 def photos(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -33,6 +38,22 @@ def test_photos_of_which_the_same_is_said_become_alike_where_looks_did_not_tell(
     assert agreement(learned, 2) > agreement(principal, 2) + 0.003
     again = learned_directions(places, principal, [[[5 + kind, 9]] for kind in kinds.tolist()])
     assert torch.equal(learned, again)
+
+
+def test_a_memory_that_learned_it_compares_new_photos_along_the_same_directions_as_its_own():
+    pooled = torch.randn(40, VISUAL_WIDTH, generator=torch.Generator().manual_seed(2))
+    captions = [[[5 + i % 3, EOS]] for i in range(40)]
+    one, other = (
+        RetrievalDecoder(build("transformer"), **SIZES).index_captions(pooled, captions, dimensions=4, learned=learned)
+        for learned in (False, True)
+    )
+    assert not torch.equal(one.projection, other.projection)
+    torch.testing.assert_close(F.normalize(pooled @ other.projection - other.offset, dim=1), other.keys)
+
+
+def test_more_photos_than_can_be_compared_are_refused():
+    with pytest.raises(UserError, match="20,001 are more than 20,000"):
+        learned_directions(torch.zeros(20_001, 1), torch.ones(1, 1), [])
 
 
 def test_likeness_by_captions_is_one_of_the_same_and_none_of_nothing_in_common():
