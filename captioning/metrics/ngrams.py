@@ -128,23 +128,25 @@ def _ngrams(words: Integers) -> list[Integers]:
 
     A longer one is made of pairs of shorter ones, renumbered without gaps, so that the numbers stay far below 2**63.
     """
-    pairs = _renumber(words[:-1] * (words.max(initial=0) + 1) + words[1:])
+    pairs = numbered(words[:-1] * (words.max(initial=0) + 1) + words[1:])[1]
     distinct_pairs = pairs.max(initial=0) + 1
-    triples = _renumber(pairs[:-1] * (words.max(initial=0) + 1) + words[2:])
-    fours = _renumber(pairs[:-2] * distinct_pairs + pairs[2:])
+    triples = numbered(pairs[:-1] * (words.max(initial=0) + 1) + words[2:])[1]
+    fours = numbered(pairs[:-2] * distinct_pairs + pairs[2:])[1]
     return [words, pairs, triples, fours]
 
 
-def _renumber(values: Integers) -> Integers:
-    """Numbers without gaps that are equal where the values are, in their order."""
+def numbered(values: Integers) -> tuple[Integers, Integers]:
+    """The distinct ones among numbers above -1, ascending, and the place of each value among them."""
     if not len(values) or int(values.max()) >= 2**63 // len(values):
-        return np.unique(values, return_inverse=True)[1].reshape(-1)
-    # Sorting numbers that carry their place is several times faster than sorting places by numbers.
+        found, places = np.unique(values, return_inverse=True)
+        return found, places.reshape(-1)
+    # Sorting numbers that carry their place is several times faster than sorting places by numbers, or looking each up.
     placed = np.sort(values * len(values) + np.arange(len(values)))
     ordered = placed // len(values)
+    first = np.diff(ordered, prepend=-1) != 0
     numbers = np.empty_like(values)
-    numbers[placed - ordered * len(values)] = np.cumsum(np.diff(ordered, prepend=ordered[0]) != 0)
-    return numbers
+    numbers[placed - ordered * len(values)] = np.cumsum(first) - 1
+    return ordered[first], numbers
 
 
 def _count(sentences: Integers, ngrams: Integers) -> NgramCounts:
