@@ -27,7 +27,7 @@ MOST_NAMED = 8  # concepts kept of a group of captions
 FULL = 3  # captions of a group that have to say a concept for it to count in full
 RAREST = 7.0  # log of how rare a concept may count as
 MOST_SURE = 0.99  # that one region or noun makes of a concept
-WORTH_NAMING = 0.3  # how much a concept has to count for a caption to gain by naming it
+WORTH_NAMING = 0.3  # how much a concept has to count for a caption to gain by naming it, where nothing else is said
 
 
 @dataclass
@@ -210,21 +210,21 @@ class ConceptRetrievalDecoder(Decoder[ConceptRetrievalContext, State]):
         ]
         return torch.tensor(counts, device=words.device, dtype=torch.float32).view(words.shape[:2])
 
-    def salience(self, context: ConceptRetrievalContext, words: Tensor) -> Tensor:
+    def salience(self, context: ConceptRetrievalContext, words: Tensor, least: float = WORTH_NAMING) -> Tensor:
         """How much the two weightiest concepts other than a person count that captions name. (B, K, T) -> (B, K).
 
-        A concept counts 1 if it is certain, and less the less certain it is, below `WORTH_NAMING` nothing.
+        A concept counts 1 if it is certain, and less the less certain it is, below `least` nothing.
         """
         gains = [
-            [sum(sorted(self.named_weights(ids, known))[-2:]) for ids in captions]
+            [sum(sorted(self.named_weights(ids, known, least))[-2:]) for ids in captions]
             for known, captions in zip(context.weight.tolist(), words.tolist(), strict=True)
         ]
         return torch.tensor(gains, device=words.device, dtype=torch.float32).view(words.shape[:2])
 
-    def named_weights(self, ids: Sequence[int], known: Sequence[float]) -> list[float]:
+    def named_weights(self, ids: Sequence[int], known: Sequence[float], least: float) -> list[float]:
         """What each concept other than a person that a caption names counts by `known` (C,), each concept once."""
         named = {max(names, key=known.__getitem__) for names in self.mentions(ids)}
-        return [known[name] for name in named if name and known[name] >= WORTH_NAMING]
+        return [known[name] for name in named if name and known[name] >= least]
 
     def weightiest(self, context: ConceptRetrievalContext, count: int = 1) -> tuple[Tensor, Tensor]:
         """The `count` concepts other than a person that count most in each image, and how much. -> (B, count) each."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from captioning.decoders.base import Context, Decoder, DecoderFeatures, State, StepOutput, chosen_of
-from captioning.decoders.concept_retrieval import ConceptRetrievalDecoder
+from captioning.decoders.concept_retrieval import WORTH_NAMING, ConceptRetrievalDecoder
 from captioning.decoders.familiarity import has_foreign_region, rank_by_familiarity
 from captioning.decoders.retrieval import RetrievalContext, RetrievalDecoder
 from captioning.errors import UserError
@@ -83,16 +83,24 @@ class DomainGate(Decoder[DomainGateContext, State]):
         return replace(context, own=own, familiar=context.familiar & ~images)
 
     def ranked(
-        self, context: DomainGateContext, words: Tensor, looks: float, names: float, unsupported: float, naming: float
+        self,
+        context: DomainGateContext,
+        words: Tensor,
+        looks: float,
+        names: float,
+        unsupported: float,
+        naming: float,
+        least: float = WORTH_NAMING,
     ) -> Tensor:
-        """What captions (B, K, T) gain by agreement, see `rank_by_familiarity` -> (B, K)."""
+        """What captions (B, K, T) gain by agreement, see `rank_by_familiarity` -> (B, K). A concept that counts below
+        `least` gains nothing by its name."""
         concepts = self.decoder.decoder
         return rank_by_familiarity(
             context.familiar,
             context.own.likeness - self.threshold,
             looks * self.decoder.agreement(context.own, words),
             names * concepts.agreement(context.own.own, words),
-            naming * concepts.salience(context.own.own, words)
+            naming * concepts.salience(context.own.own, words, least)
             - unsupported * concepts.unsupported(context.own.own, words),
         )
 

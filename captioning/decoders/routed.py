@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from captioning.decoders.base import Context, Decoder, DecoderFeatures, State, StepOutput
-from captioning.decoders.concept_retrieval import ConceptRetrievalDecoder
+from captioning.decoders.concept_retrieval import WORTH_NAMING, ConceptRetrievalDecoder
 from captioning.decoders.familiarity import has_foreign_region, rank_by_familiarity
 from captioning.decoders.retrieval import RetrievalDecoder
 from captioning.errors import UserError
@@ -84,15 +84,23 @@ class RoutedDecoder(Decoder):
         return RoutedContext(known, self.other.prepare(memory), (known.likeness >= self.threshold) & ~strange)
 
     def ranked(
-        self, context: RoutedContext, words: Tensor, looks: float, names: float, unsupported: float, naming: float
+        self,
+        context: RoutedContext,
+        words: Tensor,
+        looks: float,
+        names: float,
+        unsupported: float,
+        naming: float,
+        least: float = WORTH_NAMING,
     ) -> Tensor:
-        """What captions (B, K, T) gain by agreement, see `rank_by_familiarity` -> (B, K)."""
+        """What captions (B, K, T) gain by agreement, see `rank_by_familiarity` -> (B, K). A concept that counts below
+        `least` gains nothing by its name."""
         return rank_by_familiarity(
             context.familiar,
             context.known.likeness - self.threshold,
             looks * self.known.agreement(context.known, words),
             names * self.other.agreement(context.other, words),
-            naming * self.other.salience(context.other, words)
+            naming * self.other.salience(context.other, words, least)
             - unsupported * self.other.unsupported(context.other, words),
         )
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from captioning.decoders.base import Context, Decoder
-from captioning.decoders.concept_retrieval import ConceptRetrievalContext, ConceptRetrievalDecoder
+from captioning.decoders.concept_retrieval import WORTH_NAMING, ConceptRetrievalContext, ConceptRetrievalDecoder
 from captioning.decoders.domain_gate import DomainGate
 from captioning.decoders.familiarity import STEEPNESS
 from captioning.decoders.retrieval import RetrievalDecoder
@@ -55,8 +55,8 @@ def consensus(
     detector nor classifier believes to see, plus `naming` times how much the two weightiest concepts that it names
     count, by belief and size, a person left out. With `insist` the two weightiest of an image, if they count so much
     (0 to 1), are named by some of the candidates, if need be by a search of half as many beams that is forced to
-    (Anderson et al. 2017, arXiv:1612.00576); `together`: both by one. A model may have one of the
-    two memories or both, the photos outside.
+    (Anderson et al. 2017, arXiv:1612.00576); `together`: both by one. What counts less than that, and less than
+    `WORTH_NAMING`, gains nothing by `naming`. A model may have one of the two memories or both, the photos outside.
     `familiar` is how alike the remembered photos are, from -1 to 1, to one of which both memories know as much: both
     weights then are shared out between them, by how much more or less alike they are to the photo at hand, and of
     `unsupported` and `naming` less is left the more alike they are, down to the shares `familiar_unsupported` and
@@ -108,13 +108,14 @@ def consensus(
             together=together,
             **options,
         )
+    least = WORTH_NAMING if insist is None else min(insist, WORTH_NAMING)
     gap = None
     if concept_gap is not None and words.numel() and looks and (unaided := without_concepts(decoder, context)):
         words, scores, gap = with_unaided(
             decoder, context, unaided, words, scores, beam_size=max(1, beam_size // 2), **options
         )
     if words.numel() and routed:
-        scores = scores + routed.ranked(reminded, words, weight, concept_weight, unsupported, naming)
+        scores = scores + routed.ranked(reminded, words, weight, concept_weight, unsupported, naming, least)
     elif words.numel():
         share, known = torch.ones(2, len(words), 1, device=words.device), torch.zeros(len(words), device=words.device)
         nearer = reminded.likeness - familiar if familiar is not None and looks and concepts else None
@@ -132,7 +133,7 @@ def consensus(
                     inside, words
                 )
             if naming:
-                scores = scores + left_of(familiar_naming, known) * naming * concepts.salience(inside, words)
+                scores = scores + left_of(familiar_naming, known) * naming * concepts.salience(inside, words, least)
     best = best_positions(scores, num_captions)
     words, scores = words.gather(1, best[..., None].expand(-1, -1, words.shape[-1])), scores.gather(1, best)
     if isinstance(decoder, DomainGate) and words.numel():

@@ -88,6 +88,16 @@ def test_consensus_names_it_where_naming_is_worth_it_and_says_of_other_images_wh
     assert_same(ours.words[2, :, :length], usual.words[2, :, :length])
 
 
+@pytest.mark.parametrize(("insist", "named"), [(0.1, True), (0.25, False), (None, False)])
+def test_what_is_insisted_on_gains_by_its_name_though_it_counts_little(insist, named):
+    decoder, context, inner, believed = prepared((0.2, 0.2, 0.2))
+    options = {"beam_size": 6, "weight": 0.0, "concept_weight": 0.0, **SEARCH}
+    ours = consensus(decoder, context, insist=insist, naming=1000.0, **options)
+    usual = consensus(decoder, context, insist=insist, **options)
+    assert bool((ours.scores[:, 0] > usual.scores[:, 0] + 1).all()) == named
+    assert_same(inner.salience(believed, ours.words, 0.1)[:, 0], torch.full((3,), 0.2 if named else 0.0))
+
+
 def test_a_number_to_insist_on_is_one():
     decoder, context, *_ = prepared()
     with pytest.raises(UserError, match="insist"):
