@@ -16,6 +16,7 @@ from captioning.errors import UserError
 from captioning.models.bundle import Bundle, save_bundle
 from captioning.runtime.processes import is_first
 from captioning.tasks.base import Task
+from captioning.training.callbacks import read_curves
 from captioning.training.initial_weights import read_start
 from captioning.training.low_rank import low_rank_of, merge_low_rank, save_small
 from captioning.training.module import TrainingModule
@@ -25,18 +26,24 @@ log = logging.getLogger("captioning")
 
 
 def finish(config: DictConfig, folder: Path, module: TrainingModule, trainer: pl.Trainer) -> Path:
-    """The best epoch as a bundle, written by the first process; the last step where no epoch was validated."""
+    """The best epoch, or with keep=last the last, as a bundle, written by the first process; the last step where no
+    epoch was validated."""
     if not is_first():
         return folder / "model"
     if trainer.fast_dev_run:
         log.warning(f"trainer.fast_dev_run={trainer.fast_dev_run}: every part has run; no model is kept")
         return folder / "model"
-    best = trainer.checkpoint_callback  # the first of the two
-    score = None if best.best_model_score is None else float(best.best_model_score)
-    if best.best_model_path:
-        if not Path(best.best_model_path).is_file():
-            raise UserError(f"{best.best_model_path}, the best epoch of this run, is gone: put it back, or train anew")
-        state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+    which = config.get("keep", "best")
+    epoch = trainer.checkpoint_callbacks[("best", "last").index(which)]
+    score = None if epoch.best_model_score is None else float(epoch.best_model_score)
+    if which == "last" and (points := read_curves(folder).get(module.task.monitor[0])):
+        score = points[-1][1]
+    if epoch.best_model_path:
+        if not Path(epoch.best_model_path).is_file():
+            raise UserError(
+                f"{epoch.best_model_path}, the {which} epoch of this run, is gone: put it back, or train anew"
+            )
+        state = torch.load(epoch.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
         module.load_state_dict(state)
     if score is None:
         log.warning(f"no epoch was validated: the model is that of step {trainer.global_step:,}, of unknown worth")
@@ -64,6 +71,7 @@ def card(config: DictConfig, task: Task, score: float | None, images: int) -> st
     if score is not None:
         figure = f"{score:.3f}" if task.monitor[0] == "val/loss" else f"{score:.1f} (x100)"
         worth = f"{figure} on {images:,} validation images"
+    which = "last epoch" if config.get("keep") == "last" else "chosen by"
     data = config.data.get("name") or config.data._target_
     if table := config.data.get("file"):
         data = f"{data}: {Path(table).name}"
@@ -81,7 +89,7 @@ Made by captioning {__version__} on {datetime.date.today()}.
 | task | {about["_target_"]} |
 | training data | {data} |
 | encoder | {config.encoder._target_} ({config.encoder.get("backbone", "")}) |
-{decoder}| chosen by | {task.monitor[0].removeprefix("val/")}: {worth} |
+{decoder}| {which} | {task.monitor[0].removeprefix("val/")}: {worth} |
 {averaged}| terms | those of the training data: {config.data_terms} |
 {given}"""
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import open_dict
@@ -10,7 +11,7 @@ from omegaconf import open_dict
 from captioning.commands.hydra import conf_folder
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
-from captioning.models.bundle import save_bundle
+from captioning.models.bundle import save_bundle, whole_weights
 from captioning.tasks.load import load
 from captioning.training.callbacks import read_curves
 from captioning.training.train import train
@@ -71,6 +72,23 @@ def test_a_run_folder_that_was_moved_goes_on_and_keeps_its_best_epoch(tmp_path):
     (tmp_path / "there/checkpoints/best.ckpt").unlink()
     with pytest.raises(UserError, match=r"best\.ckpt.* is gone"):
         train(configuration(*DECODERS["show_and_tell"], "trainer.max_epochs=3", "resume=auto"), tmp_path / "there")
+
+
+def test_the_last_epoch_is_kept_where_that_is_asked_for_however_well_it_does(tmp_path):
+    options = [*DECODERS["show_and_tell"], "trainer.max_epochs=3", "ema=0.5", "keep=last", "patience=1"]
+
+    class Worse(pl.Callback):
+        def on_validation_end(self, trainer, module):
+            trainer.callback_metrics["val/CIDEr"] = torch.tensor(-float(trainer.current_epoch))
+
+    model = train(configuration(*options), tmp_path, callbacks=[Worse()])
+    last, kept = weights(tmp_path), whole_weights(model)
+    assert all(torch.equal(kept[name].float(), last[name].float()) for name in kept if name.startswith("task."))
+    curve = read_curves(tmp_path)["val/CIDEr"]
+    assert len(curve) == 3, "patience has no say"
+    assert f"| last epoch | CIDEr: {curve[-1][1]:.1f} (x100)" in (model / "README.md").read_text()
+    with pytest.raises(UserError, match="keep=first"):
+        train(configuration(*options, "keep=first"), tmp_path / "never")
 
 
 def test_a_bundle_at_the_end_of_training_speaks_as_its_configuration_says(tmp_path, monkeypatch):
