@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from captioning.decoders.base import Context, Decoder, DecoderFeatures, State, StepOutput, chosen_of
-from captioning.decoders.concept_retrieval import WORTH_NAMING, ConceptRetrievalDecoder
-from captioning.decoders.familiarity import has_foreign_region, rank_by_familiarity
+from captioning.decoders.concept_retrieval import ConceptRetrievalDecoder
+from captioning.decoders.familiarity import Memories, has_foreign_region
 from captioning.decoders.retrieval import RetrievalContext, RetrievalDecoder
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
@@ -82,27 +82,10 @@ class DomainGate(Decoder[DomainGateContext, State]):
         own = replace(context.own, own=chosen_of(images, context.own.own, context.by_concepts))
         return replace(context, own=own, familiar=context.familiar & ~images)
 
-    def ranked(
-        self,
-        context: DomainGateContext,
-        words: Tensor,
-        looks: float,
-        names: float,
-        unsupported: float,
-        naming: float,
-        least: float = WORTH_NAMING,
-    ) -> Tensor:
-        """What captions (B, K, T) gain by agreement, see `rank_by_familiarity` -> (B, K). A concept that counts below
-        `least` gains nothing by its name."""
-        concepts = self.decoder.decoder
-        return rank_by_familiarity(
-            context.familiar,
-            context.own.likeness - self.threshold,
-            looks * self.decoder.agreement(context.own, words),
-            names * concepts.agreement(context.own.own, words),
-            naming * concepts.salience(context.own.own, words, least)
-            - unsupported * concepts.unsupported(context.own.own, words),
-        )
+    def memories(self, context: DomainGateContext) -> Memories:
+        """What ranks captions: photos that look alike, and captions that name the same."""
+        own, inside = context.own, self.decoder.decoder
+        return Memories(context.familiar, own.likeness - self.threshold, self.decoder, own, inside, own.own)
 
     def forward_features(self, context: DomainGateContext, words: Tensor) -> DecoderFeatures:
         return self.decoder.forward_features(context.own, words)

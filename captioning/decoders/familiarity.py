@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from captioning.memory import VisualMemory
+
+if TYPE_CHECKING:
+    from captioning.decoders.concept_retrieval import ConceptRetrievalContext, ConceptRetrievalDecoder
+    from captioning.decoders.retrieval import RetrievalContext, RetrievalDecoder
 
 STEEPNESS = 20.0  # of how one memory takes over from the other, in units of 1 / cosine, or 1 / nats a word
 
@@ -19,12 +26,32 @@ def has_foreign_region(memory: VisualMemory, foreign: Tensor, sure: float) -> Te
     return (region & (memory.scores >= sure) & foreign[kinds]).any(1)
 
 
-def rank_by_familiarity(familiar: Tensor, nearer: Tensor, by_looks: Tensor, by_names: Tensor, more: Tensor) -> Tensor:
-    """What captions (B, K) gain: those of `familiar` (B,) images by the captions of photos that look alike.
+@dataclass(frozen=True)
+class Memories:
+    """The two memories of a decoder that asks which images are `familiar` (B,) bool, and what both were reminded of.
 
-    Those of all others by both memories, shared out by how much `nearer` (B,) than just familiar their photos are, in
-    cosines, and by what `more` (B, K) speaks for or against them.
+    `nearer` (B,) is by how much more than just familiar the photos remembered are, in cosines.
     """
-    share = (STEEPNESS * nearer).sigmoid()[:, None]
-    others = 2 * (share * by_looks + (1 - share) * by_names) + more
-    return torch.where(familiar[:, None], by_looks, others)
+
+    familiar: Tensor
+    nearer: Tensor
+    photos: RetrievalDecoder
+    alike: RetrievalContext
+    concepts: ConceptRetrievalDecoder
+    named: ConceptRetrievalContext
+
+    def rank(
+        self, words: Tensor, *, looks: float, names: float, unsupported: float, naming: float, least: float
+    ) -> Tensor:
+        """What captions (B, K, T) gain -> (B, K): of familiar images by the captions of photos that look alike.
+
+        Of all others by both memories, shared out by how much nearer their photos are, and by what speaks for or
+        against what they name, where a concept that counts below `least` gains nothing.
+        """
+        by_looks = looks * self.photos.agreement(self.alike, words)
+        by_names = names * self.concepts.agreement(self.named, words)
+        more = naming * self.concepts.salience(self.named, words, least)
+        more = more - unsupported * self.concepts.unsupported(self.named, words)
+        share = (STEEPNESS * self.nearer).sigmoid()[:, None]
+        others = 2 * (share * by_looks + (1 - share) * by_names) + more
+        return torch.where(self.familiar[:, None], by_looks, others)

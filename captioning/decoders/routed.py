@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from captioning.decoders.base import Context, Decoder, DecoderFeatures, State, StepOutput
-from captioning.decoders.concept_retrieval import WORTH_NAMING, ConceptRetrievalDecoder
-from captioning.decoders.familiarity import has_foreign_region, rank_by_familiarity
-from captioning.decoders.retrieval import RetrievalDecoder
+from captioning.decoders.concept_retrieval import ConceptRetrievalContext, ConceptRetrievalDecoder
+from captioning.decoders.familiarity import Memories, has_foreign_region
+from captioning.decoders.retrieval import RetrievalContext, RetrievalDecoder
 from captioning.errors import UserError
 from captioning.memory import VisualMemory
 from captioning.runtime.option_checks import require_number, require_whole
@@ -25,8 +25,8 @@ SURE = 0.5  # confidence of a region that makes a photo unfamiliar
 class RoutedContext(Context):
     """What both decoders prepared, and which images are the first one's."""
 
-    known: Context
-    other: Context
+    known: RetrievalContext
+    other: ConceptRetrievalContext
     familiar: Tensor  # (B,) bool
 
     def keep(self, images: Tensor) -> RoutedContext:
@@ -83,26 +83,10 @@ class RoutedDecoder(Decoder):
         known = self.known.prepare(plain)
         return RoutedContext(known, self.other.prepare(memory), (known.likeness >= self.threshold) & ~strange)
 
-    def ranked(
-        self,
-        context: RoutedContext,
-        words: Tensor,
-        looks: float,
-        names: float,
-        unsupported: float,
-        naming: float,
-        least: float = WORTH_NAMING,
-    ) -> Tensor:
-        """What captions (B, K, T) gain by agreement, see `rank_by_familiarity` -> (B, K). A concept that counts below
-        `least` gains nothing by its name."""
-        return rank_by_familiarity(
-            context.familiar,
-            context.known.likeness - self.threshold,
-            looks * self.known.agreement(context.known, words),
-            names * self.other.agreement(context.other, words),
-            naming * self.other.salience(context.other, words, least)
-            - unsupported * self.other.unsupported(context.other, words),
-        )
+    def memories(self, context: RoutedContext) -> Memories:
+        """What ranks captions: photos that look alike, and captions that name the same."""
+        nearer = context.known.likeness - self.threshold
+        return Memories(context.familiar, nearer, self.known, context.known, self.other, context.other)
 
     def as_known(self, words: Tensor) -> Tensor:
         """Word ids as the first decoder has them."""

@@ -115,7 +115,8 @@ def consensus(
             decoder, context, unaided, words, scores, beam_size=max(1, beam_size // 2), **options
         )
     if words.numel() and routed:
-        scores = scores + routed.ranked(reminded, words, weight, concept_weight, unsupported, naming, least)
+        shares = {"looks": weight, "names": concept_weight, "unsupported": unsupported, "naming": naming}
+        scores = scores + routed.memories(reminded).rank(words, **shares, least=least)
     elif words.numel():
         share, known = torch.ones(2, len(words), 1, device=words.device), torch.zeros(len(words), device=words.device)
         nearer = reminded.likeness - familiar if familiar is not None and looks and concepts else None

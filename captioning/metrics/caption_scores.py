@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from captioning.errors import UserError
 from captioning.metrics.bleu import bleu_of, bleu_statistics
 from captioning.metrics.bootstrap import Resamplable, mean_of
-from captioning.metrics.chair import chair_counts, chair_instances, chair_sentences, objects_there
+from captioning.metrics.chair import chair_counts, chair_sentences, main_object_counts, objects_there, share_of
 from captioning.metrics.cider import cider
 from captioning.metrics.java import MetricUnavailable
 from captioning.metrics.meteor import meteor_of, resident_meteor
@@ -40,10 +40,11 @@ _REPORTED = {  # what a user may ask for -> the names reported, in the order of 
     "cider-d": ("CIDEr",),
     "spice": ("SPICE",),
     "chair": ("CHAIRi", "CHAIRs"),
+    "main_object": ("main object",),
 }
 METRICS = frozenset(_REPORTED)
 OF_PICTURES = ("CLIPScore", "RefCLIPScore")  # which an embedder adds (`captioning.tasks.embedding.judging`)
-ORDER = (*_BLEU, "METEOR", "ROUGE-L", "CIDEr", "SPICE", "CHAIRi", "CHAIRs", *OF_PICTURES)
+ORDER = (*_BLEU, "METEOR", "ROUGE-L", "CIDEr", "SPICE", "CHAIRi", "CHAIRs", "main object", *OF_PICTURES)
 LOWER_IS_BETTER = ("CHAIRi", "CHAIRs")
 
 Tokens = list[list[str]]
@@ -68,11 +69,13 @@ def score_captions(
     metrics: Sequence[str] = DEFAULT_METRICS,
     *,
     labels: Mapping[ImageId, Collection[str]] | None = None,
+    main: Mapping[ImageId, str | None] | None = None,
 ) -> Scores:
     """Score raw captions, one hypothesis for each image, against any number of references each.
 
     Both are tokenized here as the official evaluation does it, in the order of `references`. `labels` are the objects
-    that annotations say are there, by COCO's names: to CHAIR they are there beside those of the references. A metric
+    that annotations say are there, by COCO's names: to CHAIR they are there beside those of the references. `main`
+    is the one that "main_object" asks for (`captioning.metrics.chair.main_object`), None of an image without. A metric
     whose Java program cannot run is left out with a warning. Raises UserError where an image is on one side only, has
     no reference, or a metric's name is unknown.
     """
@@ -81,7 +84,7 @@ def score_captions(
     bare = [image for image in images if not references[image]]
     if bare:
         raise UserError(f"{len(bare):,} images have no reference caption, the first is {bare[0]}.")
-    return score_tokens(images, *tokenized(images, references, hypotheses), names, labels)
+    return score_tokens(images, *tokenized(images, references, hypotheses), names, labels, main)
 
 
 def tokenized(
@@ -99,6 +102,7 @@ def score_tokens(
     hypotheses: Tokens,
     names: Sequence[str],
     labels: Mapping[ImageId, Collection[str]] | None = None,
+    main: Mapping[ImageId, str | None] | None = None,
 ) -> Scores:
     """`score_captions` for captions that are words already; `names` as `metric_names` gives them."""
     corpus = corpus_of(references, hypotheses)
@@ -116,6 +120,11 @@ def score_tokens(
     if {"CHAIRi", "CHAIRs"} & set(names):
         known = [(labels or {}).get(image, ()) for image in images]
         _add_chair(scores, chair_counts(hypotheses, list(map(objects_there, references, known))))
+    if "main object" in names:
+        wanted = [(main or {}).get(image) for image in images]
+        if not any(wanted):
+            raise UserError("main_object needs boxes of things: captioning evaluate data=coco data.boxes=true")
+        _add_share(scores, "main object", main_object_counts(hypotheses, wanted))
     for values in (scores.corpus, scores.per_image, scores.resamplable):
         for name in set(values) - set(names):
             del values[name]
@@ -155,10 +164,15 @@ def _add_meteor(scores: Scores, references: list[Tokens], hypotheses: Tokens) ->
 
 
 def _add_chair(scores: Scores, counts: NDArray[np.int64]) -> None:
-    scores.corpus["CHAIRi"] = float(chair_instances(counts.sum(axis=0)))
-    scores.per_image["CHAIRi"] = chair_instances(counts)
-    scores.resamplable["CHAIRi"] = Resamplable(counts.astype(np.float64), lambda sums, images: chair_instances(sums))
+    _add_share(scores, "CHAIRi", counts)
     _add_mean(scores, "CHAIRs", chair_sentences(counts))
+
+
+def _add_share(scores: Scores, name: str, counts: NDArray[np.int64]) -> None:
+    """Of counts (I, 2) the share of the second among the first."""
+    scores.corpus[name] = float(share_of(counts.sum(axis=0)))
+    scores.per_image[name] = share_of(counts)
+    scores.resamplable[name] = Resamplable(counts.astype(np.float64), lambda sums, images: share_of(sums))
 
 
 def _lines(references: list[Tokens], hypotheses: Tokens) -> tuple[list[list[str]], list[str]]:

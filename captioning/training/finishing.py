@@ -33,17 +33,15 @@ def finish(config: DictConfig, folder: Path, module: TrainingModule, trainer: pl
     if trainer.fast_dev_run:
         log.warning(f"trainer.fast_dev_run={trainer.fast_dev_run}: every part has run; no model is kept")
         return folder / "model"
-    which = config.get("keep", "best")
-    epoch = trainer.checkpoint_callbacks[("best", "last").index(which)]
-    score = None if epoch.best_model_score is None else float(epoch.best_model_score)
-    if which == "last" and (points := read_curves(folder).get(module.task.monitor[0])):
-        score = points[-1][1]
-    if epoch.best_model_path:
-        if not Path(epoch.best_model_path).is_file():
-            raise UserError(
-                f"{epoch.best_model_path}, the {which} epoch of this run, is gone: put it back, or train anew"
-            )
-        state = torch.load(epoch.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+    best, last = trainer.checkpoint_callbacks[:2]  # as `make_trainer` orders them
+    epoch = last if config.keep == "last" else best
+    score = None if best.best_model_score is None else float(best.best_model_score)
+    if score is not None and epoch is last:
+        score = read_curves(folder)[best.monitor][-1][1]  # the trainer knows none where a finished run is resumed
+    if path := epoch.best_model_path:
+        if not Path(path).is_file():
+            raise UserError(f"{path}, the {config.keep} epoch of this run, is gone: put it back, or train anew")
+        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
         module.load_state_dict(state)
     if score is None:
         log.warning(f"no epoch was validated: the model is that of step {trainer.global_step:,}, of unknown worth")
@@ -71,7 +69,7 @@ def card(config: DictConfig, task: Task, score: float | None, images: int) -> st
     if score is not None:
         figure = f"{score:.3f}" if task.monitor[0] == "val/loss" else f"{score:.1f} (x100)"
         worth = f"{figure} on {images:,} validation images"
-    which = "last epoch" if config.get("keep") == "last" else "chosen by"
+    which = "last epoch" if config.keep == "last" else "chosen by"
     data = config.data.get("name") or config.data._target_
     if table := config.data.get("file"):
         data = f"{data}: {Path(table).name}"

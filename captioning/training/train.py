@@ -52,7 +52,7 @@ def train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = (
 def _train(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback]) -> Path:
     if config.batch_size < 1:
         raise UserError(f"batch_size={config.batch_size}: it is 1 or more")
-    if config.get("keep", "best") not in ("best", "last"):
+    if config.keep not in ("best", "last"):
         raise UserError(f"keep={config.keep}: it is best, or last")
     one_log()
     checkpoint = checkpoint_of(folder, config.resume)

@@ -57,7 +57,7 @@ def make_trainer(config: DictConfig, folder: Path, task: Task, callbacks: Sequen
     callbacks = [*callbacks, best, last, SeedEveryStep(config.seed), Curves(folder, task), EpochLines()]
     if config.ema is not None:
         callbacks.append(MovingAverage(config.ema))
-    if config.patience and config.get("keep", "best") == "best":
+    if config.patience and config.keep == "best":
         callbacks.append(EarlyStopping(monitor, mode=mode, patience=config.patience, check_on_train_epoch_end=False))
     if config.progress:
         callbacks.append(Progress(leave=True))

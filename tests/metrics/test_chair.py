@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from captioning.metrics.chair import chair_counts, chair_instances, chair_sentences, objects_named, objects_there
+from captioning.errors import UserError
+from captioning.metrics.caption_scores import score_captions
+from captioning.metrics.chair import (
+    chair_counts,
+    chair_sentences,
+    main_object,
+    main_object_counts,
+    objects_named,
+    objects_there,
+    share_of,
+)
 from captioning.text.concepts import COLOURS, coco_objects, concepts, imagenet_nouns
 from captioning.text.tokenizer import tokenize
 
@@ -67,14 +77,14 @@ def test_what_the_references_say_is_never_hallucinated():
     captions = [tokenize("A man, a dog and a kite."), tokenize("Grass.")]
     counts = chair_counts(captions, [objects_there([words]) for words in captions])
     assert counts.tolist() == [[3, 0], [0, 0]]
-    assert chair_instances(counts).tolist() == [0, 0]
+    assert share_of(counts).tolist() == [0, 0]
 
 
 def test_of_instances_mentions_count_and_of_sentences_each_once():
     captions = [tokenize("a cat and a dog"), tokenize("a cat and a cat"), tokenize("the sky")]
     counts = chair_counts(captions, [{"cat"}, {"dog"}, {"dog"}])
     assert counts.tolist() == [[2, 1], [2, 2], [0, 0]]
-    assert chair_instances(counts.sum(0)) == pytest.approx(3 / 4)
+    assert share_of(counts.sum(0)) == pytest.approx(3 / 4)
     assert np.mean(chair_sentences(counts)) == pytest.approx(2 / 3)
 
 
@@ -111,3 +121,24 @@ def test_instances_without_chair_are_a_mistake(tmp_path):
     results.write_text('{"id": 1, "caption": "A dog."}\n')
     with pytest.raises(UserError, match="chair"):
         score(references, [results], metrics=["cider"], instances=tmp_path / "instances.json")
+
+
+def test_the_main_object_is_the_largest_by_its_box_that_is_no_person():
+    boxes = [(0, 0, 1, 1), (0, 0, 0.5, 0.5), (0.2, 0.2, 0.9, 0.9)]
+    assert main_object(boxes, ["person", "dog", "frisbee"]) == "frisbee"
+    assert main_object(boxes, ["kite", "dog", "frisbee"]) == "kite"
+    assert main_object(boxes[:1], ["person"]) is None and main_object([], []) is None
+
+
+def test_a_main_object_is_named_by_any_word_for_it_and_images_without_one_do_not_count():
+    captions = {1: "A puppy runs.", 2: "A man and a dog.", 3: "A cat.", 4: "Nothing."}
+    main = {1: "dog", 2: "frisbee", 3: None, 4: "kite"}
+    counts = main_object_counts([tokenize(text) for text in captions.values()], list(main.values()))
+    assert counts.tolist() == [[1, 1], [1, 0], [0, 0], [1, 0]]
+    references = {key: ["grass"] for key in captions}
+    scores = score_captions(references, captions, ["main_object"], main=main)
+    assert scores.corpus == {"main object": pytest.approx(1 / 3)}
+    assert scores.per_image["main object"].tolist() == [1, 0, 0, 0]
+    for nothing in (None, dict.fromkeys(captions)):
+        with pytest.raises(UserError, match="data.boxes=true"):
+            score_captions(references, captions, ["main_object"], main=nothing)

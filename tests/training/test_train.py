@@ -87,6 +87,9 @@ def test_the_last_epoch_is_kept_where_that_is_asked_for_however_well_it_does(tmp
     curve = read_curves(tmp_path)["val/CIDEr"]
     assert len(curve) == 3, "patience has no say"
     assert f"| last epoch | CIDEr: {curve[-1][1]:.1f} (x100)" in (model / "README.md").read_text()
+    card = (model / "README.md").read_text()
+    assert train(configuration(*options, "resume=auto"), tmp_path) == model, "a finished run is finished again"
+    assert (model / "README.md").read_text() == card
     with pytest.raises(UserError, match="keep=first"):
         train(configuration(*options, "keep=first"), tmp_path / "never")
 

@@ -21,6 +21,7 @@ from captioning.example import Example
 from captioning.generation.word_options import with_vocabulary
 from captioning.memory import VisualMemory
 from captioning.metrics.caption_scores import METRICS, score_captions
+from captioning.metrics.chair import main_object
 from captioning.metrics.remarks import same_everywhere, unsplit
 from captioning.metrics.scores import Scores
 from captioning.tasks.base import Build, Parts, Task
@@ -215,10 +216,12 @@ class Captioning(Task):
     def score(
         self, predictions: Mapping[int | str, str], examples: Sequence[Example], *, metrics: Sequence[str] = ()
     ) -> Scores:
-        """BLEU, METEOR, ROUGE-L, CIDEr and SPICE, as the official evaluation computes them, and CHAIR."""
+        """BLEU, METEOR, ROUGE-L, CIDEr and SPICE, as the official evaluation computes them; CHAIR, and how many of the
+        main objects are named."""
         references = {example.id: list(example.captions) for example in examples}
         labels = {example.id: example.labels for example in examples}
-        return score_captions(references, predictions, metrics=tuple(metrics or self.metrics), labels=labels)
+        main = {e.id: main_object(e.boxes, e.labels) if e.boxes else None for e in examples}
+        return score_captions(references, predictions, metrics=tuple(metrics or self.metrics), labels=labels, main=main)
 
     def usual_metrics(self, source: Any) -> tuple[str, ...]:
         own = tuple(source.metrics)
