@@ -58,11 +58,15 @@ class ConvolutionalEncoder(Encoder):
         """What `read` gave, as numbers of a size that suits the first layer."""
         return maps.to(self.places.dtype)
 
+    def cells(self, maps: Tensor) -> Tensor:
+        """What `normalised` gave (B, C, height, width) -> one token a cell of the last map (B, N, D)."""
+        cells = self.layers(maps).flatten(2).transpose(1, 2) + self.places
+        return cells + self.mix(cells)
+
     def forward(self, maps: Tensor) -> VisualMemory:
         """maps (B, C, height, width) -> one token a cell."""
         with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
-            cells = self.layers(self.normalised(maps)).flatten(2).transpose(1, 2) + self.places  # (B, N, D)
-            tokens = cells + self.mix(cells)
+            tokens = self.cells(self.normalised(maps))
             mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
             return VisualMemory(tokens, mask, tokens.mean(1))
 

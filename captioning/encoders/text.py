@@ -18,6 +18,7 @@ from captioning.errors import UserError
 from captioning.heads.projection import AttentionPool
 from captioning.layers.dropout import Dropout
 from captioning.layers.linear import Linear
+from captioning.layers.masking import mean_token
 from captioning.layers.multi_head_attention import SelfAttention, additive_mask
 from captioning.layers.positions import WordPositions
 from captioning.text.vocabulary import PAD, UNK, Vocabulary
@@ -148,7 +149,7 @@ class TransformerText(WordEncoder):
             last = real.sum(1) - 1  # padding is at the end
             x = x[torch.arange(len(x), device=x.device), last]
         else:
-            x = _mean(x, real)
+            x = mean_token(x, real)
         return x.unflatten(0, words.shape[:2])
 
 
@@ -243,7 +244,7 @@ class SentenceText(TextEncoder):
     def forward(self, words: Tensor) -> Tensor:
         states, real = self.states(words.flatten(0, 1))  # (B * R, T, 384)
         x = self.dropout(self.norm(states))
-        y = self.mean(self.dropout(self.mean_norm(_mean(states, real)))) + self.pool(x, real)
+        y = self.mean(self.dropout(self.mean_norm(mean_token(states, real)))) + self.pool(x, real)
         y = y + self.largest(self.dropout(_largest(self.phrases(x), real)))
         return y.unflatten(0, words.shape[:2])
 
@@ -288,11 +289,6 @@ class _Layer(nn.Module):
         """x (B, T, W), bias (B, 1, 1 or T, T) -> (B, T, W)."""
         x = x + self.dropout(self.attend(self.attend_norm(x), bias=bias))
         return x + self.dropout(self.think(self.think_norm(x)))
-
-
-def _mean(x: Tensor, real: Tensor) -> Tensor:
-    """The mean of real vectors: (B, T, W), (B, T) -> (B, W)."""
-    return (x * real[..., None]).sum(1) / real.sum(1, keepdim=True)
 
 
 def _largest(x: Tensor, real: Tensor) -> Tensor:

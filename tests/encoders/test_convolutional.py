@@ -5,6 +5,7 @@ import pytest
 import torch
 from tiny_model import pictures
 
+from captioning.encoders.contrast_energy import ContrastConvolution
 from captioning.encoders.convolutional import ClipConvolution, DepthEncoder, PictureConvolution, SoundEncoder
 from captioning.errors import UserError
 from captioning.media.clip import Clip
@@ -14,6 +15,7 @@ from captioning.media.sound import Sound
 NOISE = np.random.default_rng(0)
 CASES = {
     "picture": (PictureConvolution(size=32, widths=(8, 16)), pictures(3), 64),
+    "contrast": (ContrastConvolution(size=32, widths=(8, 16)), pictures(3), 64),
     "depth": (DepthEncoder(size=32, widths=(8, 16)), [DepthMap.of(NOISE.uniform(0, 9, (20, 30))) for _ in "abc"], 64),
     "sound": (
         SoundEncoder(seconds=0.4, bins=16, step=0.02, widths=(8, 16)),
