@@ -19,9 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from harness import Figure, report
+from harness import Figure, drawn_photos, report
 
-from captioning.data.synthetic.scenes import Scenes
 from captioning.features.vector_index import VectorIndex
 from captioning.media.finding import find_images
 from captioning.media.pictures import as_picture
@@ -53,13 +52,6 @@ def search(folder: Path) -> list[Figure]:
         Figure(f"text query over {VECTORS:,} vectors of {WIDTH}", 1000 * found, "ms", 50),
         Figure("search, of a plain pass over its bytes", 100 * plain / found, "%", 60, higher=True),
     ]
-
-
-def drawn(folder: Path) -> None:
-    """Photos of the generated world as a camera writes them."""
-    world = Scenes(train=PHOTOS, size=640)
-    for i, example in enumerate(world.examples("train")):
-        world.image(example).crop((0, 80, 640, 560)).save(folder / f"{i}.jpg", quality=90)
 
 
 def indexing(model: str, photos: Path) -> list[Figure]:
@@ -94,7 +86,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         photos = Path(os.environ.get("PHOTOS", folder))
         if photos == Path(folder):
-            drawn(photos)
+            drawn_photos(photos, PHOTOS)
         figures += indexing(os.environ.get("MODEL", "flickr8k_embedding"), photos)
     report("embedding", figures)
     return 0

@@ -67,6 +67,15 @@ def seconds(call: Callable[[], Answer], *, repeat: int = 3) -> tuple[float, Answ
     return statistics.median(times), answer
 
 
+def drawn_photos(folder: Path, count: int) -> None:
+    """Pictures of the generated world as a camera writes them, 640 x 480."""
+    from captioning.data.synthetic.scenes import Scenes
+
+    world = Scenes(train=count, size=640)
+    for i, example in enumerate(world.examples("train")):
+        world.image(example).crop((0, 80, 640, 560)).save(folder / f"{i}.jpg", quality=90)
+
+
 def report(group: str, figures: list[Figure], results: Path = RESULTS) -> int:
     """Print the figures and put them into the results under `group`. -> how many fall short of their goal."""
     for figure in figures:
