@@ -17,7 +17,7 @@ from captioning.encoders.regions import suppress
 from captioning.errors import UserError
 from captioning.layers.positions import grid_cells
 from captioning.memory import VisualMemory
-from captioning.text.concepts import concepts
+from captioning.text.concepts import ANIMALS, animals, concepts
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from captioning.example import Example
 
 CANDIDATES = 200  # likeliest proposals of a picture that suppression looks at
+LARGE, RULED_OUT = 0.16, 0.05  # a share of a picture's area, a probability
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ class ConceptEncoder(Composite):
     concepts of `captioning.text.concepts` number c has class c where the detector found it, and class C + c where the
     classifier, which looks at the whole picture, named it. Tokens of `encoder` have class -1, and the boxes of their
     cells where it gives none. A detector's regions are those of at least `region_threshold`, the likeliest and largest
-    first (score times the square root of the area); nouns are those of at least `noun_threshold`.
+    first (score times the square root of the area); nouns are those of at least `noun_threshold`. With
+    `animal_threshold`, from 0 to 1, a large region is left out that the detector, which knows few animals, takes for
+    one of these, where the classifier is at least so sure of another animal, and surer (`mistaken_animals`).
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class ConceptEncoder(Composite):
         region_threshold: float = 0.2,
         noun_threshold: float = 0.08,
         nms_threshold: float = 0.5,
+        animal_threshold: float | None = None,
         finetune: bool = False,
     ):
         super().__init__([encoder], finetune=finetune)
@@ -73,13 +77,15 @@ class ConceptEncoder(Composite):
                 f"encoder.classifier reads {classifier.width} numbers of encoder.encoder, which has {encoder.width}: "
                 "name the same backbones in both"
             )
+        if animal_threshold is not None and not 0 <= animal_threshold <= 1:
+            raise UserError(f"encoder.animal_threshold={animal_threshold}: it is from 0 to 1, or null")
         names = list(concepts())
         if detector is not None and (unknown := [n for n in detector.class_names if n not in names]):
             raise UserError(f"encoder.detector finds {unknown[0]!r}, for which there is no word among the concepts")
         self.encoder, self.detector, self.classifier = encoder, detector, classifier
         self.most_regions, self.most_nouns = most_regions, most_nouns
         self.region_threshold, self.noun_threshold = region_threshold, noun_threshold
-        self.nms_threshold = nms_threshold
+        self.nms_threshold, self.animal_threshold = nms_threshold, animal_threshold
         self.width, self.size = encoder.width, encoder.size
         numbers = torch.tensor([] if detector is None else [names.index(n) for n in detector.class_names])
         self.register_buffer("concept_of", numbers.long(), persistent=False)
@@ -105,7 +111,12 @@ class ConceptEncoder(Composite):
         memory = self.encoder(pictures.own)
         with torch.no_grad():
             found = [self.regions(self.detector(*pictures.seen))] if self.detector is not None else []
-            found += [self.nouns(memory.pooled)] if self.classifier is not None else []
+            if self.classifier is not None:
+                likely = self.classifier(memory.pooled)  # (B, C)
+                if found and self.animal_threshold is not None:
+                    mistaken = mistaken_animals(*found[0], likely, self.animal_threshold)
+                    found[0] = (found[0][0].masked_fill(mistaken, -1), *found[0][1:])
+                found.append(self.nouns(likely))
         classes, scores, boxes = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
         return with_concepts(memory, classes, scores, boxes)
 
@@ -123,11 +134,29 @@ class ConceptEncoder(Composite):
         classes = self.concept_of[classes.gather(1, best)].masked_fill(~there, -1)
         return classes, scores.gather(1, best), boxes.gather(1, best[..., None].expand(-1, -1, 4))
 
-    def nouns(self, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """pooled (B, D) -> classes (B, most_nouns), -1 for none, scores, and the whole picture as boxes."""
-        scores, classes = self.classifier(pooled).topk(self.most_nouns)
+    def nouns(self, likely: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """likely (B, C) -> classes (B, most_nouns), -1 for none, scores, and the whole picture as boxes."""
+        scores, classes = likely.topk(self.most_nouns)
         classes = (classes + len(concepts())).masked_fill(scores < self.noun_threshold, -1)
         return classes, scores, scores.new_tensor([0, 0, 1, 1]).expand(*scores.shape, 4)
+
+
+def mistaken_animals(classes: Tensor, scores: Tensor, boxes: Tensor, likely: Tensor, threshold: float) -> Tensor:
+    """Which regions show another animal than they are called. -> (B, K) bool.
+
+    Those are called one of COCO's animals and cover more than `LARGE` of the picture, where a classifier that finds the
+    concepts `likely` (B, C) is sure of another animal by `threshold`, surer than the detector, and nearly rules out the
+    one named.
+    """
+    names = list(concepts())
+    among = torch.tensor([name in animals() for name in names], device=likely.device)
+    surest, animal = likely.masked_fill(~among, -1.0).max(1, keepdim=True)  # (B, 1)
+    few = torch.tensor([name in ANIMALS for name in names], device=likely.device)
+    there = classes.clamp(min=0)
+    ruled_out = likely.gather(1, there) < RULED_OUT
+    areas = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1)
+    other = few[there] & (classes >= 0) & (there != animal) & ruled_out
+    return other & (surest >= threshold) & (scores < surest) & (areas > LARGE)
 
 
 def with_concepts(memory: VisualMemory, classes: Tensor, scores: Tensor, boxes: Tensor) -> VisualMemory:

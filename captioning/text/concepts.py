@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ANIMALS = ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe")
+ANIMAL_CLASSES = 398  # of ImageNet, its first
 VEHICLES = ("bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat")
 COLOURS = frozenset("black white red blue green yellow brown grey gray pink purple orange".split())
 # what may follow the fruit and does not follow the colour
@@ -45,6 +46,18 @@ def imagenet_nouns() -> tuple[str | None, ...]:
     """The concept of each of ImageNet's 1,000 classes; None where people would not name it."""
     nouns = (line.rsplit("\t", 1)[1] for line in _lines("imagenet_nouns.txt"))
     return tuple(None if noun == "-" else noun for noun in nouns)
+
+
+@cache
+def animals() -> frozenset[str]:
+    """The concepts that are animals: those of ImageNet's first classes, COCO's among them."""
+    return frozenset(noun for noun in imagenet_nouns()[:ANIMAL_CLASSES] if noun) | frozenset(ANIMALS)
+
+
+@cache
+def kin() -> dict[str, str]:
+    """Concepts that captions seldom name -> a common word in whose place their name may stand: "lion" in a bear's."""
+    return {name: words[0] for name, words in _table("kin.txt").items()}
 
 
 class Namer:

@@ -5,7 +5,7 @@ import torch
 from onnx_detector import CLASSES, saved
 from tiny_model import pictures
 
-from captioning.encoders.concepts import ConceptEncoder, with_concepts
+from captioning.encoders.concepts import ConceptEncoder, mistaken_animals, with_concepts
 from captioning.encoders.detectors.yolox import Yolox
 from captioning.encoders.grid import GridEncoder
 from captioning.encoders.nouns import ImageNetNouns
@@ -63,6 +63,46 @@ def test_regions_are_the_most_likely_and_largest_of_what_is_likely_enough(tmp_pa
     weight = scores * (boxes[..., 2:] - boxes[..., :2]).prod(-1).sqrt()
     assert (weight[there[:, 1], 0] >= weight[there[:, 1], 1]).all()
     assert set(classes[there].tolist()) <= {list(concepts()).index(name) for name in NAMES}
+
+
+@pytest.mark.parametrize(
+    ("change", "left_out"),
+    [
+        ({}, True),
+        ({"region": "person"}, False),  # no animal
+        ({"region": "giraffe", "score": 0.9}, False),  # the detector is sure
+        ({"box": (0.2, 0.2, 0.5, 0.5)}, False),  # something small beside it
+        ({"lion": 0.4}, False),  # the classifier is not sure
+        ({"lion": 0.0, "rocket": 0.9}, False),  # of no animal
+        ({"cat": 0.1}, False),  # it believes in both
+        ({"region": "dog", "lion": 0.0, "dog": 0.9}, False),  # they agree
+        ({"region": None}, False),
+    ],
+)
+def test_a_region_of_another_animal_than_the_classifier_is_sure_of_is_left_out(change, left_out):
+    names = list(concepts())
+    case = {"region": "cat", "score": 0.46, "box": (0.0, 0.0, 0.95, 0.95), "lion": 0.85} | change
+    likely = torch.zeros(1, COUNT)
+    for name in ("lion", "rocket", "cat", "dog"):
+        likely[0, names.index(name)] = case.get(name, 0.0)
+    classes = torch.tensor([[names.index(case["region"]) if case["region"] else -1]])
+    found = mistaken_animals(classes, torch.tensor([[case["score"]]]), torch.tensor([[case["box"]]]), likely, 0.5)
+    assert found.tolist() == [[left_out]]
+
+
+def test_without_a_threshold_and_below_any_all_regions_stay(tmp_path):
+    plain, never, always = (look(encoder(tmp_path, animal_threshold=each)) for each in (None, 1.0, 0.0))
+    assert torch.equal(plain.classes, never.classes) and torch.equal(plain.scores, never.scores)
+    nouns = plain.classes >= COUNT
+    assert torch.equal(always.classes[always.classes >= COUNT], plain.classes[nouns])
+
+
+def test_an_animal_threshold_is_a_share_and_means_nothing_to_one_alone(tmp_path):
+    own = grid()
+    alone = ConceptEncoder(encoder=own, classifier=nouns(own.width), animal_threshold=0.0).eval()
+    assert (look(alone).classes >= COUNT).any()
+    with pytest.raises(UserError, match="animal_threshold"):
+        encoder(tmp_path, animal_threshold=2)
 
 
 def test_a_noun_is_as_likely_as_its_classes_together(tmp_path):

@@ -78,12 +78,13 @@ def test_a_model_of_the_recipe_has_words_of_captions_alone_and_says_where_it_com
 
 
 def test_it_remembers_texts_and_photos_and_names_what_counts(trained, miniature):
-    options = [f"model={trained[1]}", f"output={miniature}/read", f"texts=[{miniature}/texts.jsonl]"]
+    options = [f"model={trained[1]}", f"output={miniature}/read", f"texts=[{miniature}/texts.jsonl]", "kin=2"]
     remember(composed(miniature, "remember", *options), miniature)
     options = [f"model={miniature}/read", f"output={miniature}/done", "eight_bit=true", "generation.naming=4"]
     options += ["generation.familiar=0.36", "generation.insist=0.3", "generation.together=true"]
     remember(composed(miniature, "remember", *options), miniature)
     model = load(miniature / "done")
+    assert "fox" in model.task.vocabulary.ids, "like a dog, which captions here name" 
     assert isinstance(model.task.decoder, RetrievalDecoder)
     assert isinstance(model.task.decoder.decoder, ConceptRetrievalDecoder)
     kept = model.task.generation.keywords

@@ -19,6 +19,7 @@ from captioning.example import Example
 from captioning.generation.beam import beam
 from captioning.generation.consensus import beam_options, consensus
 from captioning.models.bundle import Bundle, target
+from captioning.tasks.captioning.kin import seldom_named, speaking_like_kin
 from captioning.tasks.captioning.task import Captioning
 
 
@@ -52,12 +53,18 @@ def remembering(
 
 
 def remembering_texts(
-    bundle: Bundle, groups: Sequence[Sequence[str]], *, neighbours: int = 30, sharpness: float = 8.0
+    bundle: Bundle,
+    groups: Sequence[Sequence[str]],
+    *,
+    neighbours: int = 30,
+    sharpness: float = 8.0,
+    kin: int | None = None,
 ) -> Bundle:
     """The model, reminded of captions of photos that nobody has by what they name; groups of one photo each.
 
-    Photos that it remembers besides stay remembered; such captions do not, nor does a gate stay. Raises UserError for a
-    model that reads no concepts, or captions that name none.
+    Photos that it remembers besides stay remembered; such captions do not, nor does a gate stay. What fewer than `kin`
+    of the captions name is spoken of like its kin (`speaking_like_kin`). Raises UserError for a model that reads no
+    concepts, or captions that name none.
     """
     bundle = without_gate(bundle)
     task = bundle.task
@@ -69,6 +76,9 @@ def remembering_texts(
         inside, config = inside.decoder, config["decoder"]
     if not isinstance(inside, ConceptReader):
         raise UserError("texts= is for models that read concepts: captioning train concepts=both makes one")
+    if kin:
+        inside, vocabulary = speaking_like_kin(inside, task.vocabulary, seldom_named(groups, kin))
+        task = Captioning.of(task.decoder, vocabulary, task.generation, task.parts)
     options = {"neighbours": neighbours, "sharpness": sharpness}
     sizes = {"visual_width": bundle.encoder.width, "vocabulary_size": len(task.vocabulary)}
     decoder = ConceptRetrievalDecoder(inside, **sizes, **options).index_captions(groups, task.vocabulary)
@@ -77,7 +87,7 @@ def remembering_texts(
         task = searching(task, consensus, {"beam_size": 2 * task.generation.keywords.get("beam_size", 5)})
     if outside is None:
         return replace(bundle, task=replaced(task, decoder=decoder, config=config).eval())
-    outside.decoder = decoder
+    outside.decoder, outside.vocabulary_size = decoder, len(task.vocabulary)
     return replace(
         bundle, task=replaced(task, decoder=outside, config={**task.parts["decoder"], "decoder": config}).eval()
     )
