@@ -84,7 +84,7 @@ def test_it_remembers_texts_and_photos_and_names_what_counts(trained, miniature)
     options += ["generation.familiar=0.36", "generation.insist=0.3", "generation.together=true"]
     remember(composed(miniature, "remember", *options), miniature)
     model = load(miniature / "done")
-    assert "fox" in model.task.vocabulary.ids, "like a dog, which captions here name" 
+    assert "fox" in model.task.vocabulary.ids, "like a dog, which captions here name"
     assert isinstance(model.task.decoder, RetrievalDecoder)
     assert isinstance(model.task.decoder.decoder, ConceptRetrievalDecoder)
     kept = model.task.generation.keywords
