@@ -37,8 +37,10 @@ def speaking_like_kin(
     read as that of its kin, where that is one. What the decoder says of all else stays as it was but for the small
     share of probability that new words take. A search that is forced to name what is seen (Anderson et al. 2017,
     arXiv:1612.00576, whose novel words are embedded by likeness as well) then finds "a lion in the grass" where it
-    knows a bear there. Raises UserError for a decoder whose words have no bias of their own.
+    knows a bear there. Raises UserError for a decoder whose words have no bias of their own, or a model of subwords.
     """
+    if not isinstance(vocabulary, Vocabulary):
+        raise UserError("kin= is for models of words: one of subwords spells any name already")
     rows = dict(_rows(vocabulary, names))
     more = [word for word in rows if word not in vocabulary.ids]
     grown = Vocabulary([*vocabulary.words[len(SPECIALS) :], *more], max_words=vocabulary.max_words)

@@ -98,3 +98,11 @@ def test_a_model_keeps_its_new_words_and_forgets_none_of_its_weights(tmp_path):
     other = save_bundle(tmp_path / "again", again, card="# card", eight_bit=True)
     one, two = (load_file(each / "weights.safetensors") for each in (folder, other))
     assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_model_of_subwords_is_refused():
+    from captioning.text.subwords import Subwords
+
+    words = Subwords.__new__(Subwords)
+    with pytest.raises(UserError, match="subwords"):
+        speaking_like_kin(reader(), words, {"lion": "elephant"})
