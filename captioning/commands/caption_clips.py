@@ -27,7 +27,7 @@ from captioning.reports.frame_strip import SIDE
 from captioning.reports.subtitles import KINDS, Cue, clock, subtitles
 from captioning.tasks.captioning.caption import Caption
 from captioning.tasks.captioning.captioner import Captioner
-from captioning.tasks.load import load
+from captioning.tasks.load import load_captioner
 
 FORMATS = ("text", "json", *KINDS)
 LEAST = 0.2  # of `every`: a shorter rest at the end of a clip belongs to the part before it
@@ -107,7 +107,7 @@ def run(
         tell = Lines(kind, timed=every is not None, alone=len(files) == 1)
     if any(map(named_clip, files)):
         READERS.prepare()  # while the model is loaded
-    captioner = load(model, device=device, allow=allow, precision=precision)
+    captioner = load_captioner(model, device=device, allow=allow, precision=precision)
     shown = ClipPage(f"What a model says of {len(files)} file{'s' if len(files) != 1 else ''}") if page else None
     for captioned in each_file(captioner, files, every, options):
         try:

@@ -24,6 +24,7 @@ from captioning.runtime.allocator import keep_freed_memory
 from captioning.runtime.device import working_device
 from captioning.runtime.progress import progress_bar
 from captioning.tasks.captioning.retrieval_memory import gated, remembering, remembering_texts, searching_with
+from captioning.tasks.captioning.task import Captioning
 from captioning.text.concepts import concepts
 
 log = logging.getLogger("captioning")
@@ -39,6 +40,8 @@ def run(config: DictConfig, folder: Path) -> int:
     sizes = {name: config[name] for name in ("dimensions", "neighbours", "sharpness")}
     check_options(**sizes)
     bundle = load_bundle(model, allow=config.allow)
+    if not isinstance(bundle.task, Captioning):
+        raise UserError(f"{model} writes no captions, so it has nothing to remember: choose a model that does")
     if config.kin is not None and not config.texts:
         raise UserError(f"kin={config.kin} needs texts=[FILE, ...], whose captions say what is seldom named")
     if config.texts:
@@ -106,6 +109,8 @@ def remember_texts(config: DictConfig, bundle: Bundle, model: Path, output: Path
     count = sum(len(example.captions) for example in examples)
     files = ", ".join(Path(file).name for file in config.texts)
     about = f"It remembers {count:,} captions without photos, of {files}."
+    if config.kin is not None:
+        about += f" What fewer than {config.kin} of them name it speaks of like kin that they name more often."
     save_bundle(output, changed, card=card(model, output, about), half=config.half, eight_bit=config.eight_bit)
     log.info(f"{output}: remembers {count:,} captions without photos")
     return 0

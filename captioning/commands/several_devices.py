@@ -47,9 +47,9 @@ def stream_on(
     if len(devices) == 1:
         if isinstance(files, Sequence) and any(map(named_clip, files)):
             READERS.prepare()  # while the model is loaded
-        from captioning.tasks.load import load
+        from captioning.tasks.load import load_captioner
 
-        captioner = load(model, device=devices[0], allow=allow, precision=precision)
+        captioner = load_captioner(model, device=devices[0], allow=allow, precision=precision)
         yield from captioner.stream(files, batch_size=batch_size, details=details, **options)
         return
     with ExitStack() as stack:
@@ -92,10 +92,10 @@ def _leave_interrupts() -> None:
 def _open(model: str | Path | None, device: str | None, allow: Sequence[str], precision: str) -> None:
     global _captioner
     from captioning.runtime.allocator import keep_freed_memory
-    from captioning.tasks.load import load
+    from captioning.tasks.load import load_captioner
 
     keep_freed_memory()
-    _captioner = load(model, device=device, allow=own_packages(allow), precision=precision)
+    _captioner = load_captioner(model, device=device, allow=own_packages(allow), precision=precision)
 
 
 def _caption(files: Sequence[Path], batch_size: int, details: bool, options: Mapping[str, Any]) -> list[Any]:

@@ -43,6 +43,14 @@ def load(
     return predictor.compute_in(precision, equal=precision == "auto" and not is_of_hub(model) and equal_in_bf16(model))
 
 
+def load_captioner(model: str | Path | None = None, **options: Any) -> Any:
+    """The same of a model that writes captions, with the `options` of `load`. Raises UserError for any other."""
+    captioner = load(model, **options)
+    if not hasattr(captioner, "caption"):
+        raise UserError(f"{model} writes no captions: choose a model that does")
+    return captioner
+
+
 def equal_in_bf16(model: str | Path) -> bool:
     """Whether the scores of a shipped model were measured to be the same in bfloat16, within their interval."""
     measured = json.loads(files("captioning.models").joinpath("equal_in_bf16.json").read_text(encoding="utf-8"))
