@@ -39,11 +39,13 @@ def run(config: DictConfig, folder: Path) -> int:
     require_place(output)
     sizes = {name: config[name] for name in ("dimensions", "neighbours", "sharpness")}
     check_options(**sizes)
+    if config.kin is not None and (type(config.kin) is not int or config.kin < 1):
+        raise UserError(f"kin={config.kin}: it is a number of captions, 1 or more, or null")
+    if config.kin is not None and not config.texts:
+        raise UserError(f"kin={config.kin} needs texts=[FILE, ...], whose captions say what is seldom named")
     bundle = load_bundle(model, allow=config.allow)
     if not isinstance(bundle.task, Captioning):
         raise UserError(f"{model} writes no captions, so it has nothing to remember: choose a model that does")
-    if config.kin is not None and not config.texts:
-        raise UserError(f"kin={config.kin} needs texts=[FILE, ...], whose captions say what is seldom named")
     if config.texts:
         return remember_texts(config, bundle, model, output)
     device = working_device(config.device)
@@ -102,8 +104,6 @@ def card(model: Path, output: Path, about: str) -> str:
 def remember_texts(config: DictConfig, bundle: Bundle, model: Path, output: Path) -> int:
     """Writes the model with captions of photos that nobody has, found by what they name. -> exit status."""
     examples = [example for file in config.texts for example in read_texts(Path(file))]
-    if config.kin is not None and (type(config.kin) is not int or config.kin < 1):
-        raise UserError(f"kin={config.kin}: it is a number of captions, 1 or more, or null")
     changed = remembering_texts(bundle, [example.captions for example in examples], kin=config.kin)
     changed = searching_with(changed, config.generation)
     count = sum(len(example.captions) for example in examples)

@@ -59,14 +59,10 @@ class _Open:
 def open_captioner(work: Work, device: str | None) -> Any:
     """The model, ready. Raises UserError where it writes no captions."""
     from captioning.runtime.allocator import keep_freed_memory
-    from captioning.tasks.captioning.captioner import Captioner
-    from captioning.tasks.load import load
+    from captioning.tasks.load import load_captioner
 
     keep_freed_memory()
-    captioner = load(work.model, device=device, precision=work.precision, allow=work.allow)
-    if not isinstance(captioner, Captioner):
-        raise UserError(f"{work.model} writes no captions: choose a model that does")
-    return captioner
+    return load_captioner(work.model, device=device, precision=work.precision, allow=work.allow)
 
 
 def caption_shards(captioner: Any, shards: Iterable[tuple[Shard, str]], work: Work) -> Iterator[dict[str, Any]]:

@@ -89,6 +89,8 @@ class ConceptEncoder(Composite):
         self.width, self.size = encoder.width, encoder.size
         numbers = torch.tensor([] if detector is None else [names.index(n) for n in detector.class_names])
         self.register_buffer("concept_of", numbers.long(), persistent=False)
+        for kind, those in (("animal", animals()), ("detected_animal", ANIMALS)):
+            self.register_buffer(kind, torch.tensor([name in those for name in names]), persistent=False)  # (C,)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -114,8 +116,9 @@ class ConceptEncoder(Composite):
             if self.classifier is not None:
                 likely = self.classifier(memory.pooled)  # (B, C)
                 if found and self.animal_threshold is not None:
-                    mistaken = mistaken_animals(*found[0], likely, self.animal_threshold)
-                    found[0] = (found[0][0].masked_fill(mistaken, -1), *found[0][1:])
+                    classes, scores, boxes = found[0]
+                    mistaken = self.mistaken_animals(classes, scores, boxes, likely)
+                    found[0] = classes.masked_fill(mistaken, -1), scores, boxes
                 found.append(self.nouns(likely))
         classes, scores, boxes = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
         return with_concepts(memory, classes, scores, boxes)
@@ -140,23 +143,18 @@ class ConceptEncoder(Composite):
         classes = (classes + len(concepts())).masked_fill(scores < self.noun_threshold, -1)
         return classes, scores, scores.new_tensor([0, 0, 1, 1]).expand(*scores.shape, 4)
 
+    def mistaken_animals(self, classes: Tensor, scores: Tensor, boxes: Tensor, likely: Tensor) -> Tensor:
+        """Which of the regions that `regions` returns show another animal than they are called. -> (B, K) bool.
 
-def mistaken_animals(classes: Tensor, scores: Tensor, boxes: Tensor, likely: Tensor, threshold: float) -> Tensor:
-    """Which regions show another animal than they are called. -> (B, K) bool.
-
-    Those are called one of COCO's animals and cover more than `LARGE` of the picture, where a classifier that finds the
-    concepts `likely` (B, C) is sure of another animal by `threshold`, surer than the detector, and nearly rules out the
-    one named.
-    """
-    names = list(concepts())
-    among = torch.tensor([name in animals() for name in names], device=likely.device)
-    surest, animal = likely.masked_fill(~among, -1.0).max(1, keepdim=True)  # (B, 1)
-    few = torch.tensor([name in ANIMALS for name in names], device=likely.device)
-    there = classes.clamp(min=0)
-    ruled_out = likely.gather(1, there) < RULED_OUT
-    areas = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1)
-    other = few[there] & (classes >= 0) & (there != animal) & ruled_out
-    return other & (surest >= threshold) & (scores < surest) & (areas > LARGE)
+        Those are called one of COCO's animals and cover more than `LARGE` of the picture, where the classifier, which
+        finds the concepts `likely` (B, C), is sure of another animal by `animal_threshold`, surer than the detector,
+        and nearly rules out the one named.
+        """
+        surest, animal = likely.masked_fill(~self.animal, -1.0).max(1, keepdim=True)  # (B, 1)
+        there = classes.clamp(min=0)
+        areas = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1)
+        other = (classes >= 0) & self.detected_animal[there] & (there != animal) & (areas > LARGE)
+        return other & (likely.gather(1, there) < RULED_OUT) & (surest >= self.animal_threshold) & (scores < surest)
 
 
 def with_concepts(memory: VisualMemory, classes: Tensor, scores: Tensor, boxes: Tensor) -> VisualMemory:

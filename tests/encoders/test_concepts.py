@@ -5,7 +5,7 @@ import torch
 from onnx_detector import CLASSES, saved
 from tiny_model import pictures
 
-from captioning.encoders.concepts import ConceptEncoder, mistaken_animals, with_concepts
+from captioning.encoders.concepts import ConceptEncoder, with_concepts
 from captioning.encoders.detectors.yolox import Yolox
 from captioning.encoders.grid import GridEncoder
 from captioning.encoders.nouns import ImageNetNouns
@@ -79,14 +79,15 @@ def test_regions_are_the_most_likely_and_largest_of_what_is_likely_enough(tmp_pa
         ({"region": None}, False),
     ],
 )
-def test_a_region_of_another_animal_than_the_classifier_is_sure_of_is_left_out(change, left_out):
+def test_a_region_of_another_animal_than_the_classifier_is_sure_of_is_left_out(change, left_out, tmp_path):
     names = list(concepts())
     case = {"region": "cat", "score": 0.46, "box": (0.0, 0.0, 0.95, 0.95), "lion": 0.85} | change
     likely = torch.zeros(1, COUNT)
     for name in ("lion", "rocket", "cat", "dog"):
         likely[0, names.index(name)] = case.get(name, 0.0)
     classes = torch.tensor([[names.index(case["region"]) if case["region"] else -1]])
-    found = mistaken_animals(classes, torch.tensor([[case["score"]]]), torch.tensor([[case["box"]]]), likely, 0.5)
+    both = encoder(tmp_path, animal_threshold=0.5)
+    found = both.mistaken_animals(classes, torch.tensor([[case["score"]]]), torch.tensor([[case["box"]]]), likely)
     assert found.tolist() == [[left_out]]
 
 
