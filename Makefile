@@ -25,7 +25,7 @@ test: $(VENV)/installed
 bench fuzz: export PYTHONPATH := tests/support
 
 bench: $(VENV)/installed
-	@for name in $(or $(ONLY),metrics generation features training video serving world answers embedding grounding captioners published shards); do \
+	@for name in $(or $(ONLY),metrics generation features training video serving world answers embedding grounding captioners animals published shards); do \
 		$(BIN)/python tests/benchmarks/$$name.py $(ARGS) || exit 1; done
 
 # N is the number of cases of each kind, KILLS that of killed runs.
